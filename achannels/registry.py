@@ -1,0 +1,140 @@
+"""Which layer an alias stands for: looked up at each call, so tests can swap a layer.
+
+Layers are made at their first use from a `CHANNEL_LAYERS` mapping; with none, `default` is a
+`MemoryLayer`.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from achannels.contracts import ChannelLayer
+from achannels.exceptions import ConfigurationError
+
+MEMORY = "achannels.layers.memory.MemoryLayer"
+
+BACKENDS = {
+    "asgiref.inmemory.ChannelLayer": MEMORY,
+    "channels.layers.InMemoryChannelLayer": MEMORY,
+}
+"""`BACKEND` paths of Channels 1.x to 4, and what they stand for here."""
+
+KEYS = frozenset({"BACKEND", "ROUTING", "CONFIG", "TEST_CONFIG"})
+
+_configs: dict[str, Mapping[str, Any]] = {}
+_layers: dict[str, ChannelLayer] = {}
+
+
+def configure(layers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Take `CHANNEL_LAYERS`. Layers made before stay as they are."""
+    _configs.clear()
+    _configs.update(layers)
+
+
+def configured() -> Mapping[str, Mapping[str, Any]]:
+    """Return what `configure` was given."""
+    return _configs
+
+
+def get_channel_layer(alias: str = "default") -> ChannelLayer:
+    """Return the layer of an alias; it is made at the first call.
+
+    Raises:
+        ConfigurationError: There is no such alias, or its settings are wrong.
+    """
+    try:
+        return _layers[alias]
+    except KeyError:
+        pass
+    layer = _layers[alias] = make_layer(alias)
+    return layer
+
+
+def make_layer(alias: str = "default") -> ChannelLayer:
+    """Make a layer from its settings without registering it.
+
+    Raises:
+        ConfigurationError: There is no such alias, or its settings are wrong.
+    """
+    if alias not in _configs:
+        if alias == "default":
+            return _build(alias, {"BACKEND": MEMORY})
+        known = ", ".join(sorted({"default", *_configs}))
+        raise ConfigurationError(
+            f"there is no channel layer {alias!r}; CHANNEL_LAYERS has {known}."
+        )
+    return _build(alias, _configs[alias])
+
+
+def set_channel_layer(layer: ChannelLayer | None, alias: str = "default") -> ChannelLayer | None:
+    """Register a layer under an alias (`None` forgets it) and return the one before."""
+    before = _layers.pop(alias, None)
+    if layer is not None:
+        _layers[alias] = layer
+    return before
+
+
+@contextmanager
+def override(layer: ChannelLayer, alias: str = "default") -> Iterator[ChannelLayer]:
+    """Have the alias stand for `layer` inside the `with` block."""
+    before = set_channel_layer(layer, alias)
+    try:
+        yield layer
+    finally:
+        set_channel_layer(before, alias)
+
+
+def backend_class(alias: str, config: Mapping[str, Any]) -> type:
+    """Return the class that `BACKEND` names.
+
+    Raises:
+        ConfigurationError: It is missing, or cannot be imported.
+    """
+    path = config.get("BACKEND", MEMORY)
+    place = f"CHANNEL_LAYERS[{alias!r}]['BACKEND']"
+    if isinstance(path, type):
+        return path
+    if not isinstance(path, str) or "." not in path:
+        raise ConfigurationError(f"{place} is {path!r}; give a dotted path, for example {MEMORY!r}.")
+    module_name, _, name = BACKENDS.get(path, path).rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{place} is {path!r}, which cannot be imported: {error}."
+        ) from error
+    if not isinstance(found, type):
+        raise ConfigurationError(f"{place} is {path!r}, which is not a class.")
+    return found
+
+
+def _build(alias: str, config: Mapping[str, Any]) -> ChannelLayer:
+    backend = backend_class(alias, config)
+    options = dict(config.get("CONFIG", {}))
+    known = inspect.signature(backend).parameters
+    for key in options:
+        if key not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+            raise ConfigurationError(
+                f"CHANNEL_LAYERS[{alias!r}]['CONFIG'] has the unknown key {key!r}. {hint}"
+            )
+    layer: ChannelLayer = backend(**options)
+    return layer
+
+
+__all__ = [
+    "BACKENDS",
+    "KEYS",
+    "MEMORY",
+    "backend_class",
+    "configure",
+    "configured",
+    "get_channel_layer",
+    "make_layer",
+    "override",
+    "set_channel_layer",
+]
