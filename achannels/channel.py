@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, ClassVar
 
 from achannels.contracts import ChannelLayer, DeadLetter, Socket, WorkLayer
 from achannels.exceptions import ConfigurationError, WrongContext
@@ -15,6 +15,8 @@ class Name:
     """What `Channel` and `Group` share: a checked name and the layer it lives on."""
 
     __slots__ = ("_layer", "alias", "name")
+
+    kind: ClassVar[str]
 
     def __init__(self, name: str, alias: str, channel_layer: ChannelLayer | None) -> None:
         self.name = name
@@ -33,25 +35,20 @@ class Name:
         return f"{type(self).__name__}({self.name!r})"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Name) or self._kind() is not other._kind():
+        if not isinstance(other, Name) or self.kind != other.kind:
             return NotImplemented
         return (self.name, self.alias, self._layer) == (other.name, other.alias, other._layer)
 
     def __hash__(self) -> int:
         return hash((self.name, self.alias))
 
-    @classmethod
-    def _kind(cls) -> type:
-        return Name
-
 
 def check_async(thing: Name, method: str) -> None:
     """Raise `WrongContext` unless an event loop runs in this thread."""
     if asyncio._get_running_loop() is None:
-        kind = thing._kind().__name__
         raise WrongContext(
-            f"{kind}({thing.name!r}).{method}() was called where no event loop runs. "
-            f"In sync code use `from achannels.sync import {kind}`."
+            f"{thing.kind}({thing.name!r}).{method}() was called where no event loop runs. "
+            f"In sync code use `from achannels.sync import {thing.kind}`."
         )
 
 
@@ -79,7 +76,20 @@ def seconds_until(delay: float | timedelta | None, eta: datetime | None) -> floa
     return float(delay)
 
 
-class Channel(Name):
+class BaseChannel(Name):
+    """What the awaited and the blocking `Channel` have in common."""
+
+    __slots__ = ()
+
+    kind = "Channel"
+
+    def __init__(
+        self, name: str, alias: str = "default", channel_layer: ChannelLayer | None = None
+    ) -> None:
+        super().__init__(check_channel(name), alias, channel_layer)
+
+
+class Channel(BaseChannel):
     """A named queue: each message goes to one listener, at most once, in the order of the sends.
 
     Args:
@@ -92,15 +102,6 @@ class Channel(Name):
     """
 
     __slots__ = ()
-
-    def __init__(
-        self, name: str, alias: str = "default", channel_layer: ChannelLayer | None = None
-    ) -> None:
-        super().__init__(check_channel(name), alias, channel_layer)
-
-    @classmethod
-    def _kind(cls) -> type:
-        return Channel
 
     def send(
         self,
@@ -155,13 +156,13 @@ class ReplyChannel(Channel):
     connection that is gone is counted, never raised.
     """
 
-    __slots__ = ("_socket",)
+    __slots__ = ("socket",)
 
     def __init__(self, socket: Socket, channel_layer: ChannelLayer) -> None:
         self.name = socket.channel_name
         self.alias = "default"
         self._layer = channel_layer
-        self._socket = socket
+        self.socket = socket
 
     def send(
         self,
@@ -184,7 +185,7 @@ class ReplyChannel(Channel):
                 "channels."
             )
         check_async(self, "send")
-        return self._socket.reply(content)
+        return self.socket.reply(content)
 
 
-__all__ = ["Channel", "Name", "ReplyChannel", "check_async", "seconds_until"]
+__all__ = ["BaseChannel", "Channel", "Name", "ReplyChannel", "check_async", "seconds_until"]

@@ -245,11 +245,21 @@ class Socket(Protocol):
         """Name of its reply channel."""
 
     async def reply(self, content: Mapping[str, Any]) -> None:
-        """Send to the own socket; waits while the client is slow. A socket that is gone: counted.
+        """`write(prepare(content))`: send to the own client; waits while the client is slow.
 
         Raises:
             InvalidContent: The content has no meaning for this kind of connection.
         """
+
+    def prepare(self, content: Mapping[str, Any]) -> Any:
+        """Check a reply and make of it what `write` takes; callable from any thread.
+
+        Raises:
+            InvalidContent: The content has no meaning for this kind of connection.
+        """
+
+    async def write(self, prepared: Any) -> None:
+        """Send a prepared reply. A connection that is gone: counted, never raised."""
 
 
 __all__ = [

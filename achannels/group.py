@@ -3,12 +3,25 @@
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from achannels.channel import Channel, Name, check_async
+from achannels.channel import BaseChannel, Name, check_async
 from achannels.contracts import ChannelLayer
 from achannels.names import check_channel, check_group
 
 
-class Group(Name):
+class BaseGroup(Name):
+    """What the awaited and the blocking `Group` have in common."""
+
+    __slots__ = ()
+
+    kind = "Group"
+
+    def __init__(
+        self, name: str, alias: str = "default", channel_layer: ChannelLayer | None = None
+    ) -> None:
+        super().__init__(check_group(name), alias, channel_layer)
+
+
+class Group(BaseGroup):
     """A named set of channels, usually of reply channels.
 
     A socket that ends is in no group any more; nobody has to leave by hand.
@@ -24,16 +37,7 @@ class Group(Name):
 
     __slots__ = ()
 
-    def __init__(
-        self, name: str, alias: str = "default", channel_layer: ChannelLayer | None = None
-    ) -> None:
-        super().__init__(check_group(name), alias, channel_layer)
-
-    @classmethod
-    def _kind(cls) -> type:
-        return Group
-
-    def add(self, channel: Channel | str) -> Coroutine[Any, Any, None]:
+    def add(self, channel: BaseChannel | str) -> Coroutine[Any, Any, None]:
         """Make a channel a member; every send that starts after this returned reaches it.
 
         Idempotent.
@@ -46,7 +50,7 @@ class Group(Name):
         check_async(self, "add")
         return self.channel_layer.group_add(self.name, channel_name(channel))
 
-    def discard(self, channel: Channel | str) -> Coroutine[Any, Any, None]:
+    def discard(self, channel: BaseChannel | str) -> Coroutine[Any, Any, None]:
         """End a membership; no send that starts after this returned reaches the channel.
 
         Idempotent.
@@ -79,13 +83,13 @@ class Group(Name):
         return self.channel_layer.group_send(self.name, content)
 
 
-def channel_name(channel: Channel | str) -> str:
+def channel_name(channel: BaseChannel | str) -> str:
     """Return the name of a channel given as `Channel` or as `str`.
 
     Raises:
         InvalidName: It is neither.
     """
-    return channel.name if isinstance(channel, Name) else check_channel(channel)
+    return channel.name if isinstance(channel, BaseChannel) else check_channel(channel)
 
 
-__all__ = ["Group", "channel_name"]
+__all__ = ["BaseGroup", "Group", "channel_name"]

@@ -29,19 +29,24 @@ class BaseMessage:
         content: The dict that was sent; it belongs to this message alone.
         attempt: 1 for the first time that a background message is handled, then counting up.
         consumer: Dotted name of the consumer that has it, for error texts.
+        body_source: Where the body of a request comes from.
     """
 
     __slots__ = (
-        "_body",
         "_channel",
         "_reply",
         "attempt",
+        "body_source",
         "channel_session",
         "consumer",
         "content",
         "http_session",
         "user",
     )
+
+    attempt: int
+    consumer: str
+    body_source: Body | None
 
     channel_session: dict[str, Any]
     """Data of this socket; ask for it with `@channel_session`."""
@@ -57,17 +62,13 @@ class BaseMessage:
         content: Content,
         channel: Channel,
         reply_channel: Channel | None = None,
-        *,
-        attempt: int = 1,
-        body: Body | None = None,
-        consumer: str = "its consumer",
     ) -> None:
         self.content = content
         self._channel = channel
         self._reply = reply_channel
-        self.attempt = attempt
-        self._body = body
-        self.consumer = consumer
+        self.attempt = 1
+        self.body_source = None
+        self.consumer = "its consumer"
 
     @property
     def channel_layer(self) -> ChannelLayer:
@@ -146,7 +147,7 @@ class Message(BaseMessage):
             RequestAborted: The client left before it was complete.
             RequestTimeout: It was not complete within `http_timeout`.
         """
-        return await self._body.read() if self._body is not None else b""
+        return await self.body_source.read() if self.body_source is not None else b""
 
 
 __all__ = ["BaseMessage", "Body", "Message"]

@@ -1,0 +1,7 @@
+"""Class consumers: the spelling of Channels 4."""
+
+from achannels.consumers.base import AsyncConsumer
+from achannels.consumers.json import AsyncJsonWebsocketConsumer
+from achannels.consumers.websocket import AsyncWebsocketConsumer
+
+__all__ = ["AsyncConsumer", "AsyncJsonWebsocketConsumer", "AsyncWebsocketConsumer"]

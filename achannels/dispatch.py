@@ -1,0 +1,447 @@
+"""Dispatcher: from a message to the consumer that the routing names, with the state it asks for.
+
+Everything that depends on the consumer alone (kind, options, state) is decided once, when the
+application is made; a message costs a match and a call.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from achannels.auth import UserLoader
+from achannels.channel import Channel, ReplyChannel
+from achannels.codec import encode
+from achannels.consumers.base import AsyncConsumer, ConsumerScope
+from achannels.consumers.threads import Threads
+from achannels.consumers.websocket import AsyncWebsocketConsumer
+from achannels.contracts import ChannelLayer, Socket
+from achannels.exceptions import ChannelFull, ConfigurationError, NoReplyChannel
+from achannels.message import BaseMessage, Body, Message
+from achannels.options import Options
+from achannels.routing import Router
+from achannels.sessions import ChannelSessions, HttpSessions
+from achannels.sync import Call
+from achannels.sync import Message as SyncMessage
+from achannels.types import Content, Scope
+
+logger = logging.getLogger("achannels.consumer")
+
+FULL_RETRY = 0.05
+"""Seconds between the tries of a collected send to a channel that is full."""
+
+
+class Loaders:
+    """Where the state that consumers ask for comes from.
+
+    Attributes:
+        user: Finds the user of a connection.
+        http_sessions: Sessions of browsers.
+        channel_sessions: Where channel sessions outlive their socket's process; `None` keeps them
+            with the socket.
+    """
+
+    def __init__(
+        self,
+        user: UserLoader | None = None,
+        http_sessions: HttpSessions | None = None,
+        channel_sessions: ChannelSessions | None = None,
+    ) -> None:
+        self.user = user
+        self.http_sessions = http_sessions
+        self.channel_sessions = channel_sessions
+
+
+class Connection:
+    """What is kept of one socket or request between its messages; of a background message, nothing.
+
+    Attributes:
+        scope: The ASGI scope.
+        layer: The layer of the application.
+        reply_channel: The channel back; `None` for a background message without one.
+        instances: The class consumers of this socket, by class.
+        session: The channel session, once it was asked for.
+        user: The user, once it was asked for.
+    """
+
+    __slots__ = ("instances", "layer", "reply_channel", "scope", "session", "user")
+
+    def __init__(self, scope: Scope, layer: ChannelLayer, socket: Socket | None = None) -> None:
+        self.scope = scope
+        self.layer = layer
+        self.reply_channel: Channel | None = ReplyChannel(socket, layer) if socket else None
+        self.instances: dict[type, AsyncConsumer] | None = None
+        self.session: Content | None = None
+        self.user: Any = None
+
+
+class Handler(Protocol):
+    """A consumer, ready to be called."""
+
+    name: str
+    options: Options
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message; `False` when the consumer has no method for it."""
+
+
+class Dispatcher:
+    """Finds and calls consumers.
+
+    Args:
+        router: The routes.
+        threads: Where `def` consumers run.
+        loaders: Where state comes from.
+        send_timeout: Seconds that a collected send may wait for room in its channel.
+
+    Raises:
+        ConfigurationError: A consumer is wrong, or asks for state that nobody loads.
+    """
+
+    def __init__(
+        self, router: Router, threads: Threads, loaders: Loaders, *, send_timeout: float = 2.0
+    ) -> None:
+        self.router = router
+        self.threads = threads
+        self.loaders = loaders
+        self.send_timeout = send_timeout
+        self._handlers: dict[Any, Handler] = {}
+        for consumer in router.consumers():
+            self._handlers[_key(consumer)] = self._compile(consumer)
+
+    def find(self, channel: str, content: Content) -> tuple[Handler, dict[str, Any]] | None:
+        """Return the handler and the keyword arguments of the first route that takes the message."""
+        match = self.router.match(channel, content)
+        return None if match is None else (self._handlers[_key(match.consumer)], match.kwargs)
+
+    def handlers(self, channel: str) -> Iterable[Handler]:
+        """Return the handlers of all routes on a channel."""
+        return [self._handlers[_key(c)] for c in self.router.consumers(channel)]
+
+    async def forget(self, connection: Connection) -> None:
+        """Forget the channel session of a socket that ended."""
+        sessions = self.loaders.channel_sessions
+        if sessions is not None and connection.session is not None and connection.reply_channel:
+            await sessions.delete(connection.reply_channel.name)
+
+    def _compile(self, consumer: Any) -> Handler:
+        options = Options.of(consumer)
+        name = f"{consumer.__module__}.{consumer.__qualname__}" if hasattr(
+            consumer, "__qualname__"
+        ) else f"{type(consumer).__module__}.{type(consumer).__qualname__}"
+        state = State(options, name, self.loaders) if _asks(options) else None
+        if isinstance(consumer, type) and issubclass(consumer, AsyncConsumer):
+            return ClassHandler(consumer, name, options, state)
+        call = consumer if inspect.isroutine(consumer) else getattr(consumer, "__call__", consumer)
+        if inspect.iscoroutinefunction(inspect.unwrap(call)) or inspect.iscoroutinefunction(call):
+            return AsyncHandler(consumer, name, options, state)
+        return SyncHandler(consumer, name, options, state, self.threads, self.send_timeout)
+
+
+class State:
+    """Loads what a consumer asks for before its call, and saves it afterwards."""
+
+    def __init__(self, options: Options, name: str, loaders: Loaders) -> None:
+        self.options = options
+        self.name = name
+        self.loaders = loaders
+        for flag, there, setting in (
+            ("http_user", loaders.user, "ACHANNELS['USER'] (an async function from scope to user)"),
+            ("http_session", loaders.http_sessions, "'django.contrib.sessions'"),
+        ):
+            if getattr(options, flag) and there is None:
+                raise ConfigurationError(
+                    f"{name} asks for {flag}, and nothing loads it. Put 'achannels' and "
+                    f"{setting} into the settings, or leave the decorator out."
+                )
+
+    async def user(self, connection: Connection) -> Any:
+        """Return the user of a connection, loaded once."""
+        if connection.user is None:
+            user = connection.scope.get("user")
+            loader = self.loaders.user
+            if user is None and loader is not None:
+                user = await loader(connection.scope)
+            connection.user = user
+        return connection.user
+
+    async def http_session(self, connection: Connection) -> Any:
+        """Return the session of the browser, loaded afresh."""
+        sessions = self.loaders.http_sessions
+        return await sessions.load(connection.scope) if sessions is not None else None
+
+    async def save_http_session(self, session: Any) -> None:
+        """Save a session of a browser if it was changed."""
+        sessions = self.loaders.http_sessions
+        if sessions is not None and session is not None:
+            await sessions.save(session)
+
+    async def channel_session(self, connection: Connection) -> Content:
+        """Return the session of a socket, loaded once."""
+        reply = connection.reply_channel
+        if reply is None:
+            raise NoReplyChannel(
+                f"{self.name} asks for channel_session, and its message has no reply channel: "
+                "a channel session belongs to a socket."
+            )
+        if connection.session is None:
+            sessions = self.loaders.channel_sessions
+            connection.session = await sessions.load(reply.name) if sessions is not None else {}
+        return connection.session
+
+    async def save_channel_session(self, connection: Connection, before: bytes) -> None:
+        """Keep the session of a socket if it differs from its bytes before the call."""
+        sessions = self.loaders.channel_sessions
+        session, reply = connection.session, connection.reply_channel
+        if sessions is None or session is None or reply is None:
+            return
+        if self.dump(connection) != before:
+            await sessions.save(reply.name, session)
+
+    def dump(self, connection: Connection) -> bytes:
+        """Return the bytes of a channel session that is kept outside, else nothing."""
+        if self.loaders.channel_sessions is None or connection.session is None:
+            return b""
+        return encode(connection.session, "channel_session", 2**31).body
+
+    async def load(self, connection: Connection, message: BaseMessage) -> bytes:
+        """Put the state that was asked for onto a message."""
+        if self.options.http_user:
+            message.user = await self.user(connection)
+        if self.options.http_session:
+            message.http_session = await self.http_session(connection)
+        if self.options.channel_session:
+            message.channel_session = await self.channel_session(connection)
+            return self.dump(connection)
+        return b""
+
+
+class AsyncHandler:
+    """Calls an `async def` function."""
+
+    def __init__(
+        self, consumer: Callable[..., Any], name: str, options: Options, state: State | None
+    ) -> None:
+        self.consumer = consumer
+        self.name = name
+        self.options = options
+        self.state = state
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message."""
+        message = Message(content, channel, connection.reply_channel)
+        message.attempt = attempt
+        message.body_source = body
+        message.consumer = self.name
+        state = self.state
+        if state is None:
+            await self.consumer(message, **kwargs)
+            return True
+        before = await state.load(connection, message)
+        try:
+            await self.consumer(message, **kwargs)
+        finally:
+            await state.save_channel_session(connection, before)
+        if self.options.http_session:
+            await state.save_http_session(message.http_session)
+        return True
+
+
+class SyncHandler:
+    """Calls a plain function in a thread; what it sends leaves when it returned, or raised."""
+
+    def __init__(
+        self,
+        consumer: Callable[..., Any],
+        name: str,
+        options: Options,
+        state: State | None,
+        threads: Threads,
+        send_timeout: float,
+    ) -> None:
+        self.consumer = consumer
+        self.name = name
+        self.options = options
+        self.state = state
+        self.threads = threads
+        self.send_timeout = send_timeout
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message."""
+        message = SyncMessage(content, channel, connection.reply_channel)
+        message.attempt = attempt
+        message.body_source = body
+        message.consumer = self.name
+        state = self.state
+        before = await state.load(connection, message) if state is not None else b""
+        sends, error = await self.threads.run(self.consumer, message, **kwargs)
+        if state is not None:
+            await state.save_channel_session(connection, before)
+            if self.options.http_session and error is None:
+                await state.save_http_session(message.http_session)
+        for send in sends:
+            await self._flush(send)
+        if error is not None:
+            raise error
+        return True
+
+    async def _flush(self, send: Call) -> None:
+        """Carry out a collected send; one that fails is logged, and those after it still leave."""
+        deadline = asyncio.get_running_loop().time() + self.send_timeout
+        while True:
+            try:
+                await send()
+            except ChannelFull as error:
+                if asyncio.get_running_loop().time() < deadline:
+                    await asyncio.sleep(FULL_RETRY)
+                    continue
+                logger.error("a send of %s was dropped: %s", self.name, error)
+            except Exception:
+                logger.exception("a send of %s failed", self.name)
+            return
+
+
+class ClassHandler:
+    """Calls a class consumer: the socket's own instance, or a new one per background message."""
+
+    def __init__(
+        self, consumer: type[AsyncConsumer], name: str, options: Options, state: State | None
+    ) -> None:
+        self.consumer = consumer
+        self.name = name
+        self.options = options
+        self.state = state
+        self.websocket = issubclass(consumer, AsyncWebsocketConsumer)
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message."""
+        if not self.websocket or not isinstance(connection.reply_channel, ReplyChannel):
+            instance = self._bind(connection, channel, kwargs)
+        elif connection.instances is not None and self.consumer in connection.instances:
+            instance = connection.instances[self.consumer]
+        else:
+            instance = self._bind(connection, connection.reply_channel, kwargs)
+            connection.instances = {**(connection.instances or {}), self.consumer: instance}
+        if self.state is None:
+            return await self._call(instance, channel.name, content)
+        return await self._with_state(self.state, connection, instance, channel.name, content)
+
+    async def _with_state(
+        self,
+        state: State,
+        connection: Connection,
+        instance: AsyncConsumer,
+        channel: str,
+        content: Content,
+    ) -> bool:
+        scope, options, before = instance.scope, self.options, b""
+        if not isinstance(scope, ConsumerScope):
+            raise TypeError(f"{self.name}: self.scope was replaced; change its items instead.")
+        if options.http_user and "user" not in scope:
+            scope["user"] = await state.user(connection)
+        if options.http_session:
+            scope["session"] = await state.http_session(connection)
+        if options.channel_session:
+            scope["channel_session"] = await state.channel_session(connection)
+            before = state.dump(connection)
+        try:
+            known = await self._call(instance, channel, content)
+        finally:
+            await state.save_channel_session(connection, before)
+        if options.http_session:
+            await state.save_http_session(scope["session"])
+        return known
+
+    async def _call(self, instance: AsyncConsumer, channel: str, content: Content) -> bool:
+        if not isinstance(instance, AsyncWebsocketConsumer) or "type" in content:
+            return await instance.dispatch(content)
+        if channel == "websocket.receive":
+            await instance.take_frame(content)
+        elif channel == "websocket.connect":
+            for group in instance.groups:
+                await instance.channel_layer.group_add(group, instance.channel_name)
+            await instance.connect()
+        elif channel == "websocket.disconnect":
+            await instance.disconnect(content["code"])
+        else:
+            await instance.gap(content)
+        return True
+
+    def _bind(
+        self, connection: Connection, channel: Channel, kwargs: dict[str, Any]
+    ) -> AsyncConsumer:
+        instance = self.consumer()
+        instance.scope = ConsumerScope(
+            {**connection.scope, "url_route": {"args": (), "kwargs": kwargs}}, self.name
+        )
+        instance.kwargs = kwargs
+        instance.channel_name = channel.name
+        instance.channel_layer = connection.layer
+        if isinstance(instance, AsyncWebsocketConsumer) and isinstance(channel, ReplyChannel):
+            instance.reply_channel = channel
+        return instance
+
+
+def log_error(handler: Handler, channel: str, path: str | None, error: BaseException) -> None:
+    """Write the one ERROR record for a consumer that raised."""
+    logger.error(
+        "%s raised on %s%s",
+        handler.name,
+        channel,
+        f" at {path}" if path is not None else "",
+        exc_info=error,
+        extra={"consumer": handler.name, "channel": channel, "path": path},
+    )
+
+
+def _asks(options: Options) -> bool:
+    return options.channel_session or options.http_session or options.http_user
+
+
+def _key(consumer: Any) -> Any:
+    """Return what stands for a consumer in a table; some callables cannot be hashed."""
+    try:
+        hash(consumer)
+    except TypeError:
+        return id(consumer)
+    return consumer
+
+
+__all__ = ["Connection", "Dispatcher", "Handler", "Loaders", "log_error"]
