@@ -60,7 +60,7 @@ def run_tests(session: nox.Session, django: str, *constraints: str) -> None:
         "'- asgiref', asgiref.__version__, '- ormsgpack', ormsgpack.__version__,"
         "'- uvicorn', uvicorn.__version__, '- websockets', websockets.__version__)"
     )
-    session.run("python", "-c", versions)
+    session.run("python", "-c", versions, log=False)
     environment = {"DJANGO_SETTINGS_MODULE": None, "PYTHONPATH": None}
     arguments = ["-m", "not browser", "-p", "no:cacheprovider", *session.posargs]
     session.run("python", "-m", "pytest", *arguments, env=environment)
