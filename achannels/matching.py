@@ -1,6 +1,6 @@
 """Compiled routes: trees of nodes that find the consumer of a message without copying it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from achannels.patterns import Pattern, as_text
@@ -43,6 +43,9 @@ class Node(Protocol):
     def on(self, channel: str) -> "Node | None":
         """Return what is left of it for one channel."""
 
+    def consumers(self) -> Iterator[Any]:
+        """Give its consumers in order."""
+
     def claims(self, content: Mapping[str, Any]) -> bool:
         """Return whether it matches when filters on keys that are not there are ignored."""
 
@@ -50,7 +53,7 @@ class Node(Protocol):
 class Leaf:
     """A compiled route."""
 
-    __slots__ = ("_filters", "channels", "keys", "match")
+    __slots__ = ("_consumer", "_filters", "channels", "keys", "match")
 
     def __init__(
         self, channels: frozenset[str], consumer: Any, filters: tuple[tuple[str, Pattern], ...]
@@ -58,11 +61,16 @@ class Leaf:
         self.channels = channels
         self.keys = frozenset(key for key, _ in filters)
         self.match = _matcher(consumer, filters)
+        self._consumer = consumer
         self._filters = filters
 
     def on(self, channel: str) -> Node | None:
         """Return itself if it takes the channel."""
         return self if channel in self.channels else None
+
+    def consumers(self) -> Iterator[Any]:
+        """Give its consumer."""
+        yield self._consumer
 
     def claims(self, content: Mapping[str, Any]) -> bool:
         """Return whether all filters on keys that are there match."""
@@ -96,6 +104,11 @@ class Branch:
         if len(children) == 1 and not self._prefixes:
             return children[0]
         return Branch(self._prefixes, children) if children else None
+
+    def consumers(self) -> Iterator[Any]:
+        """Give the consumers of the children."""
+        for child in self._children:
+            yield from child.consumers()
 
     def claims(self, content: Mapping[str, Any]) -> bool:
         """Return whether all prefixes of keys that are there match, and a child claims the rest."""

@@ -32,10 +32,6 @@ class BaseRoute(ABC):
         """
 
     @abstractmethod
-    def consumers(self) -> Iterator[Any]:
-        """Give its consumers in order."""
-
-    @abstractmethod
     def lines(self, prefixes: Mapping[str, str]) -> Iterator[str]:
         """Give one line for each route, with the filters of the includes around it."""
 
@@ -98,10 +94,6 @@ class Route(BaseRoute):
         if inside == "path" and all(key != "path" for key, _ in filters):
             filters.append(("path", NOTHING_LEFT))
         return Leaf(frozenset(self.channels), self.consumer, tuple(filters))
-
-    def consumers(self) -> Iterator[Any]:
-        """Give its consumer."""
-        yield self.consumer
 
     def lines(self, prefixes: Mapping[str, str]) -> Iterator[str]:
         """Give `channel/channel (key=filter, …) -> dotted.name`."""
@@ -182,11 +174,6 @@ class Include(BaseRoute):
         inner = next((pattern.kind for key, pattern in prefixes if key == "path"), inside)
         return Branch(prefixes, tuple(child.compile(inner) for child in self.children))
 
-    def consumers(self) -> Iterator[Any]:
-        """Give the consumers of all routes inside."""
-        for child in self.children:
-            yield from child.consumers()
-
     def lines(self, prefixes: Mapping[str, str]) -> Iterator[str]:
         """Give the lines of all routes inside."""
         for child in self.children:
@@ -208,7 +195,7 @@ class Router:
         ConfigurationError: The routing is none.
     """
 
-    __slots__ = ("_consumers", "_matchers", "_nodes", "channels", "routes")
+    __slots__ = ("_matchers", "_nodes", "_root", "channels", "routes")
 
     channels: frozenset[str]
     routes: tuple[str, ...]
@@ -218,8 +205,10 @@ class Router:
         root = Branch((), tuple(child.compile(None) for child in children))
         self.channels = root.channels
         self.routes = tuple(line for child in children for line in child.lines({}))
-        self._consumers = {id(each): each for child in children for each in child.consumers()}
-        self._nodes = {name: node for name in root.channels if (node := root.on(name))}
+        self._root = root
+        self._nodes: dict[str, Node] = {
+            name: node for name in root.channels if (node := root.on(name))
+        }
         self._matchers = {name: node.match for name, node in self._nodes.items()}
 
     def match(self, channel: str, content: Mapping[str, Any]) -> Match | None:
@@ -261,9 +250,11 @@ class Router:
             node.claims(content) for name, node in self._nodes.items() if name.startswith(prefix)
         )
 
-    def consumers(self) -> Iterator[Any]:
-        """Give each consumer once, in order."""
-        return iter(self._consumers.values())
+    def consumers(self, channel: str | None = None) -> Iterator[Any]:
+        """Give each consumer (of one channel, or of all) once, in order."""
+        node = self._root if channel is None else self._nodes.get(channel)
+        found = () if node is None else node.consumers()
+        return iter({id(consumer): consumer for consumer in found}.values())
 
 
 route = Route
