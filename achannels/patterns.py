@@ -107,7 +107,7 @@ def register_converter(name: str, converter: Converter | type[Converter]) -> Non
             f"{text}: a converter has a `regex` (str) and a `to_python` method."
         )
     try:
-        re.compile(f"(?:{regex})")
+        re.compile(regex)
     except re.error as error:
         raise ConfigurationError(
             f"{text}: its regex {regex!r} is not a regular expression: {error}."

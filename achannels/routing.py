@@ -100,7 +100,8 @@ class Route(BaseRoute):
         texts = _joined(prefixes, self.filters)
         filters = ", ".join(f"{key}={text}" for key, text in texts.items())
         consumer = self.consumer if hasattr(self.consumer, "__qualname__") else type(self.consumer)
-        name = f"{consumer.__module__}.{consumer.__qualname__}"
+        module = getattr(consumer, "__module__", None)
+        name = f"{module}.{consumer.__qualname__}" if module else consumer.__qualname__
         yield f"{'/'.join(self.channels)}{f' ({filters})' if filters else ''} -> {name}"
 
 
@@ -282,8 +283,9 @@ def _literal(value: object) -> str:
         return f"r'{value}'" if raw and not value.endswith("\\") else repr(value)
     if isinstance(value, re.Pattern):
         return f"re.compile({_literal(value.pattern)})"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, list | tuple):
+        listed = ", ".join(map(_literal, value))
+        return f"[{listed}]" if isinstance(value, list) else f"({listed})"
     if isinstance(value, BaseRoute):
         return repr(value)
     name = getattr(value, "__qualname__", None)
