@@ -124,6 +124,10 @@ class Dispatcher:
         match = self.router.match(channel, content)
         return None if match is None else (self._handlers[_key(match.consumer)], match.kwargs)
 
+    def handler(self, consumer: Any) -> Handler:
+        """Return the handler of a consumer of the routing."""
+        return self._handlers[_key(consumer)]
+
     def handlers(self, channel: str) -> Iterable[Handler]:
         """Return the handlers of all routes on a channel."""
         return [self._handlers[_key(c)] for c in self.router.consumers(channel)]

@@ -1,0 +1,352 @@
+"""One request that a consumer answers: body in, parts of the response out, late answers too."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from achannels.asgi.events import headers_of, path_of, request_content
+from achannels.asgi.node import Node
+from achannels.codec import Encoded
+from achannels.dispatch import Connection, Handler, log_error
+from achannels.exceptions import (
+    DenyConnection,
+    InvalidContent,
+    Reject,
+    RequestAborted,
+    RequestTimeout,
+    StopConsumer,
+)
+from achannels.types import Content, Receive, Scope, Send
+
+logger = logging.getLogger("achannels.server")
+
+_KEYS = frozenset({"status", "headers", "content", "more_content"})
+
+
+class BodyTooLarge(RequestAborted):
+    """The request's body is over `max_size`."""
+
+
+class Part:
+    """A checked part of a response."""
+
+    __slots__ = ("content", "headers", "more", "status")
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        for key in content:
+            if key not in _KEYS:
+                raise InvalidContent(
+                    f"content has the key {key!r}, which a request has no use for; it takes "
+                    "status, headers, content and more_content."
+                )
+        self.status = content.get("status")
+        if self.status is not None and (
+            type(self.status) is not int or not 100 <= self.status <= 599
+        ):
+            raise InvalidContent(f"content['status'] is {self.status!r}; it is an HTTP status.")
+        self.headers = headers_of(content.get("headers") or [])
+        data = content.get("content", b"")
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidContent(
+                f"content['content'] is of type {type(data).__name__}; it is bytes. "
+                "Send text.encode()."
+            )
+        self.content = bytes(data)
+        self.more = bool(content.get("more_content", False))
+
+
+class Body:
+    """Reads the body of a request once, when a consumer asks for it."""
+
+    def __init__(self, receive: Receive, limit: int, timeout: float) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._timeout = timeout
+        self._reading: asyncio.Task[bytes] | None = None
+        self.left = False
+        self.complete = False
+
+    async def read(self) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            RequestAborted: The client left before it was complete, or it is over `max_size`.
+            RequestTimeout: It was not complete in time.
+        """
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read())
+        return await asyncio.shield(self._reading)
+
+    async def _read(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._timeout):
+                while True:
+                    event = await self._receive()
+                    if event["type"] == "http.disconnect":
+                        self.left = True
+                        raise RequestAborted("the client left before its request was complete.")
+                    part = event.get("body", b"")
+                    size += len(part)
+                    if size > self._limit:
+                        raise BodyTooLarge(
+                            f"the body has more than {self._limit} bytes, the limit is max_size."
+                        )
+                    parts.append(part)
+                    if not event.get("more_body", False):
+                        self.complete = True
+                        return b"".join(parts)
+        except TimeoutError:
+            raise RequestTimeout(
+                f"the request's body was not complete within {self._timeout} s (http_timeout)."
+            ) from None
+
+    async def gone(self) -> None:
+        """Return when the client left; its body is read and dropped on the way."""
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+        while not self.left:
+            event = await self._receive()
+            self.left = event["type"] == "http.disconnect"
+
+    async def close(self) -> None:
+        """End the reading."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+            if not self._reading.cancelled():
+                self._reading.exception()
+
+
+class Request:
+    """The life of one request that a consumer answers."""
+
+    def __init__(
+        self,
+        node: Node,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        found: tuple[Handler, dict[str, Any]],
+        content: Content,
+    ) -> None:
+        self.scope = scope
+        self.channel_name = ""
+        self._node = node
+        self._send = send
+        self._found = found
+        self._content = content
+        self._max_size = found[0].options.max_size or node.settings.max_size
+        self._body = Body(receive, self._max_size, node.settings.http_timeout)
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+        self._started = False
+        self._complete = asyncio.Event()
+        self._moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve the request."""
+        node = self._node
+        self.channel_name = self._content["reply_channel"] = node.layer.attach(self)
+        node.sockets.add(self)
+        connection = Connection(self.scope, node.layer, self)
+        gone = False
+        try:
+            if await self._handle(connection):
+                gone = await self._wait()
+        finally:
+            left = gone or self._body.left
+            self._complete.set()
+            await self._body.close()
+            if left:
+                await asyncio.shield(node.spawn(self._disconnected(connection)))
+            node.layer.detach(self.channel_name)
+            node.leave(self)
+
+    @property
+    def pending(self) -> int:
+        """Messages that were taken and are not written."""
+        return self._waiting
+
+    def deliver(self, message: Encoded, *, group: bool) -> bool:
+        """Take a part from the layer; see `achannels.contracts.Receiver`."""
+        books = self._node.layer.books
+        if self._complete.is_set():
+            books.drop("gone")
+            return True
+        try:
+            part = Part(message.decode())
+        except InvalidContent as error:
+            logger.error("a message to %s was dropped: %s", self.channel_name, error)
+            books.drop("rejected")
+            return True
+        if self._waiting >= self._node.settings.outbox_capacity:
+            if group:
+                books.drop("full")
+            return group
+        self._waiting += 1
+        self._node.spawn(self._late(part))
+        return True
+
+    async def reply(self, content: Mapping[str, Any]) -> None:
+        """Send a part of the response; waits while the client is slow."""
+        await self.write(Part(content))
+
+    def prepare(self, content: Mapping[str, Any]) -> Part:
+        """Check a part; callable from any thread."""
+        return Part(content)
+
+    async def write(self, prepared: Part) -> None:
+        """Send a checked part."""
+        books = self._node.layer.books
+        if await self._put(prepared):
+            books.replies += 1
+        else:
+            books.accepted += 1
+            books.drop("gone")
+
+    def end(self, code: int, *, now: bool = False) -> None:
+        """The node stops: answer 503 if nothing was sent yet."""
+        if not self._started or now:
+            self._complete.set()
+
+    async def _late(self, part: Part) -> None:
+        books = self._node.layer.books
+        try:
+            sent = await self._put(part)
+        finally:
+            self._waiting -= 1
+        if sent:
+            books.delivered += 1
+        else:
+            books.drop("gone")
+
+    async def _put(self, part: Part) -> bool:
+        """Send a part in its turn; return whether the client could still be told."""
+        async with self._lock:
+            if self._complete.is_set():
+                return False
+            try:
+                if not self._started:
+                    self._started = True
+                    await self._send(
+                        {
+                            "type": "http.response.start",
+                            "status": 200 if part.status is None else part.status,
+                            "headers": part.headers,
+                        }
+                    )
+                elif part.status is not None:
+                    logger.error(
+                        "%s %s: a second status %d in one response was ignored",
+                        self._content["method"],
+                        self._content["path"],
+                        part.status,
+                    )
+                await self._send(
+                    {
+                        "type": "http.response.body",
+                        "body": part.content,
+                        "more_body": part.more,
+                    }
+                )
+            except OSError:
+                self._body.left = True
+                self._complete.set()
+                return False
+            self._moved.set()
+            if not part.more:
+                self._complete.set()
+            return True
+
+    async def _handle(self, connection: Connection) -> bool:
+        """Run the consumer; return whether an answer may still come."""
+        handler, kwargs = self._found
+        channel = self._node.channels["http.request"]
+        try:
+            await handler(connection, channel, self._content, kwargs, body=self._body)
+        except BodyTooLarge as error:
+            await self._answer(413, str(error))
+        except RequestTimeout as error:
+            await self._answer(408, str(error))
+        except DenyConnection as error:
+            await self._answer(error.status, error.reason, list(error.headers))
+        except (RequestAborted, StopConsumer, Reject) as error:
+            logger.info("%s %s: %r", self._content["method"], self._content["path"], error)
+            if not self._body.left:
+                await self._answer(503, "")
+        except Exception as error:  # noqa: BLE001 - logged and answered
+            log_error(handler, "http.request", self._content["path"], error)
+            await self._answer(500, "")
+        else:
+            return not self._complete.is_set()
+        return False
+
+    async def _wait(self) -> bool:
+        """Wait for the rest of the answer; return whether the client left before."""
+        loop = asyncio.get_running_loop()
+        timeout = self._node.settings.http_timeout
+        gone = loop.create_task(self._body.gone())
+        complete = loop.create_task(self._complete.wait())
+        try:
+            while True:
+                self._moved.clear()
+                done, _ = await asyncio.wait(
+                    {gone, complete}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done or not self._moved.is_set():
+                    break
+        finally:
+            for task in (gone, complete):
+                task.cancel()
+            await asyncio.wait({gone, complete})
+        if self._body.left:
+            return True
+        if not self._started:
+            await self._answer(503, "no answer came in time")
+        return False
+
+    async def _answer(
+        self, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
+    ) -> None:
+        if self._started:
+            return
+        self._complete.clear()
+        body = text.encode()
+        await self._put(
+            Part(
+                {
+                    "status": status,
+                    "headers": [
+                        (b"content-type", b"text/plain; charset=utf-8"),
+                        (b"content-length", str(len(body)).encode()),
+                        *(headers or ()),
+                    ],
+                    "content": body,
+                }
+            )
+        )
+
+    async def _disconnected(self, connection: Connection) -> None:
+        content: Content = {"reply_channel": self.channel_name, "path": self._content["path"]}
+        found = self._node.dispatcher.find("http.disconnect", content)
+        if found is None:
+            return
+        handler, kwargs = found
+        try:
+            async with asyncio.timeout(self._node.settings.drain_timeout):
+                await handler(connection, self._node.channels["http.disconnect"], content, kwargs)
+        except Exception as error:  # noqa: BLE001 - nobody is left to answer
+            log_error(handler, "http.disconnect", self._content["path"], error)
+
+
+def find(node: Node, scope: Scope) -> tuple[tuple[Handler, dict[str, Any]], Content] | None:
+    """Return the consumer that answers a request and its content; `None` if no route takes it."""
+    content = request_content(scope, path_of(scope), "")
+    found = node.dispatcher.find("http.request", content)
+    return None if found is None else (found, content)
+
+
+__all__ = ["Body", "Part", "Request", "find"]

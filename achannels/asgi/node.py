@@ -1,0 +1,145 @@
+"""Node: one process's runtime: its loop, its layer, its sockets and requests, its worker."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from achannels.asgi.origin import OriginCheck
+from achannels.asgi.settings import Settings
+from achannels.channel import Channel
+from achannels.contracts import ChannelLayer
+from achannels.dispatch import Dispatcher
+from achannels.worker import Worker
+
+logger = logging.getLogger("achannels.server")
+
+EMBEDDED = ("websocket.", "http.")
+"""Channels whose messages are handled where the socket is, and never queue."""
+
+
+class Ending(Protocol):
+    """A socket or request that can be told to end."""
+
+    def end(self, code: int, *, now: bool = False) -> None:
+        """End with a close code, between two messages, or `now`: cancel the handler that runs."""
+
+
+class Node:
+    """What the sockets of one event loop share.
+
+    Args:
+        dispatcher: Finds and calls the consumers.
+        layer: What carries messages.
+        settings: Of the application.
+        origin: Decides which pages may open a socket.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        layer: ChannelLayer,
+        settings: Settings,
+        origin: OriginCheck,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.dispatcher = dispatcher
+        self.router = dispatcher.router
+        self.layer = layer
+        self.settings = settings
+        self.origin = origin
+        self.sockets: set[Ending] = set()
+        self.draining = False
+        self.worker: Worker | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: asyncio.Task[None] | None = None
+        self._emptied: asyncio.Future[None] | None = None
+        self.channels = {
+            name: Channel(name, channel_layer=layer)
+            for name in (
+                "websocket.connect",
+                "websocket.receive",
+                "websocket.disconnect",
+                "http.request",
+                "http.disconnect",
+            )
+        }
+
+    @property
+    def tasks(self) -> int:
+        """Tasks that the node owns."""
+        return len(self._tasks) + (self.worker.busy if self.worker else 0)
+
+    async def start(self) -> None:
+        """Open the layer and start the worker.
+
+        Raises:
+            ConfigurationError: The layer lives on another loop, or cannot do what a consumer asks.
+        """
+        await self.layer.open()
+        background = [name for name in self.router.channels if not name.startswith(EMBEDDED)]
+        if background:
+            self.worker = Worker(
+                self.dispatcher, self.layer, background, self.settings.concurrency
+            )
+            self._running = self.loop.create_task(self.worker.run(), name="achannels worker")
+            self._running.add_done_callback(_report)
+
+    async def stop(self) -> None:
+        """Close all sockets with 1012, run their disconnect handlers, finish what is in hand.
+
+        Returns within `drain_timeout`, a little more when handlers have to be cancelled.
+        """
+        self.draining = True
+        deadline = self.loop.time() + self.settings.drain_timeout
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+            self._running = None
+        for socket in list(self.sockets):
+            socket.end(1012)
+        if self.worker is not None:
+            await self.worker.stop(max(0.0, deadline - self.loop.time()))
+            self.worker = None
+        if self.sockets:
+            self._emptied = self.loop.create_future()
+            await asyncio.wait([self._emptied], timeout=max(0.0, deadline - self.loop.time()))
+            for socket in list(self.sockets):
+                socket.end(1012, now=True)
+        await self._end_tasks(deadline)
+        self.dispatcher.threads.close()
+
+    def leave(self, socket: Ending) -> None:
+        """Forget a socket that ended."""
+        self.sockets.discard(socket)
+        if not self.sockets and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that the node owns; its exception is logged."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        _report(task)
+
+    async def _end_tasks(self, deadline: float) -> None:
+        while self._tasks:
+            left = deadline - self.loop.time()
+            if left <= 0:
+                for task in self._tasks:
+                    task.cancel()
+            await asyncio.wait(self._tasks, timeout=max(left, 1.0))
+            if left <= 0:
+                return
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("a task of the node failed", exc_info=task.exception())
+
+
+__all__ = ["EMBEDDED", "Ending", "Node"]

@@ -1,0 +1,352 @@
+"""The queue to one client: bounded, in order, pushed without waiting, drained as the client reads.
+
+A frame for an idle client is written at once by whoever pushes it. Only when the server's `send`
+suspends, because the client reads slowly, frames queue and a task finishes the work.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from achannels.asgi.eager import Rest, start
+from achannels.asgi.events import Reply
+from achannels.contracts import Books
+from achannels.options import Overflow
+from achannels.types import Event, Send
+
+logger = logging.getLogger("achannels.server")
+
+_Entry = tuple[Reply, asyncio.Future[None] | None]
+"""A reply that waits; with a future, the socket's own consumer waits for it."""
+
+_TURN = 64
+"""Frames that one turn of the loop writes for one client."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may wait for one client.
+
+    Attributes:
+        capacity: Messages.
+        size: Bytes.
+        overflow: What a group send does to a full outbox.
+        stall: Seconds that one write may take before the client counts as stalled.
+    """
+
+    capacity: int
+    size: int
+    overflow: Overflow
+    stall: float
+
+
+class Outbox:
+    """Sends to one client, one event at a time.
+
+    Args:
+        send: The server's.
+        limits: What may wait.
+        books: Where is counted what becomes of each message.
+        spawn: Starts a task that somebody owns.
+        end: Called with a close code when the client must go: 1013 when it does not read, 1006 when
+            it is gone. It may be called more than once.
+    """
+
+    __slots__ = (
+        "_books",
+        "_close_sent",
+        "_closed",
+        "_end",
+        "_in_flight",
+        "_limits",
+        "_lost",
+        "_open",
+        "_queue",
+        "_send",
+        "_size",
+        "_spawn",
+        "_writer",
+        "_writing",
+    )
+
+    def __init__(
+        self, send: Send, limits: Limits, books: Books, spawn: Spawn, end: Callable[[int], None]
+    ) -> None:
+        self._send = send
+        self._limits = limits
+        self._books = books
+        self._spawn = spawn
+        self._end = end
+        self._queue: deque[_Entry] | None = None
+        self._size = 0
+        self._open = False
+        self._writing = False
+        self._in_flight = False
+        self._closed = False
+        self._close_sent = False
+        self._lost = False
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def pending(self) -> int:
+        """Messages from elsewhere that were taken and are not written."""
+        waiting = sum(written is None for _, written in self._queue) if self._queue else 0
+        return waiting + self._in_flight
+
+    @property
+    def capacity(self) -> int:
+        """Messages that may wait."""
+        return self._limits.capacity
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._closed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the accept was sent."""
+        return self._open
+
+    @property
+    def close_sent(self) -> bool:
+        """Whether the client was told to go."""
+        return self._close_sent
+
+    def limit(self, limits: Limits) -> None:
+        """Change the limits, when the consumer of the socket is known."""
+        self._limits = limits
+
+    async def open(self, accept: Event) -> None:
+        """Send the accept; what waited for it follows."""
+        if self._open or self._closed:
+            return
+        self._open = self._writing = True
+        try:
+            rest = self._start(accept)
+            if rest is not None:
+                await self._finish(rest)
+        finally:
+            self._writing = False
+            self._resume()
+
+    def push(self, reply: Reply, *, group: bool) -> bool:
+        """Take a message from elsewhere without waiting.
+
+        Returns:
+            `False` when a direct message finds no room.
+        """
+        if self._closed:
+            self._books.drop("gone")
+            return True
+        if reply.plain and self._open and not self._writing and not self._queue:
+            self._push_now(reply)
+            return True
+        if not self._has_room(reply):
+            if not group:
+                return False
+            if not self._make_room(reply):
+                return True
+        self._enqueue(reply, None)
+        return True
+
+    async def write(self, reply: Reply) -> None:
+        """Send the socket's own answer; returns when it is written, or the client is gone."""
+        if self._closed:
+            self._books.accepted += 1
+            self._books.drop("gone")
+            return
+        self._books.replies += 1
+        if reply.plain and self._open and not self._writing and not self._queue:
+            rest = self._start(reply.data)
+            if rest is not None:
+                self._writing = True
+                try:
+                    await self._finish(rest)
+                finally:
+                    self._writing = False
+                    self._resume()
+            return
+        written = asyncio.get_running_loop().create_future()
+        self._enqueue(reply, written)
+        await written
+
+    async def close(self, event: Event, patience: float) -> None:
+        """Drop what waits, take nothing more, and tell the client to go.
+
+        Args:
+            event: The close event.
+            patience: Seconds to wait for a client that does not read.
+        """
+        self._closed = True
+        self._drop_queue()
+        if self._lost or self._close_sent or not self._open:
+            return
+        self._close_sent = True
+        try:
+            async with asyncio.timeout(patience):
+                if self._writer is not None:
+                    await asyncio.wait([self._writer])
+                await self._send(event)
+        except OSError as error:
+            logger.debug("a client did not take its close event: %r", error)
+
+    async def shut(self) -> None:
+        """Take and send nothing more; ends the writer."""
+        self._closed = True
+        self._drop_queue()
+        writer = self._writer
+        if writer is not None:
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    def _push_now(self, reply: Reply) -> None:
+        try:
+            rest = self._start(reply.data)
+        except Exception:
+            self._refused()
+            rest = None
+        if rest is not None:
+            self._writing = self._in_flight = True
+            self._writer = self._spawn(self._write_queue(rest))
+        elif self._closed:
+            self._books.drop("gone")
+        else:
+            self._books.delivered += 1
+
+    def _has_room(self, reply: Reply) -> bool:
+        queue, limits = self._queue, self._limits
+        if not queue:
+            return True
+        return len(queue) < limits.capacity and self._size + reply.size <= limits.size
+
+    def _make_room(self, reply: Reply) -> bool:
+        """Apply the overflow policy to a group send; return whether the message has room now."""
+        overflow, queue = self._limits.overflow, self._queue
+        if overflow == "drop_oldest":
+            while queue and queue[0][1] is None and not self._has_room(reply):
+                self._size -= queue.popleft()[0].size
+                self._books.drop("overflow")
+            if self._has_room(reply):
+                return True
+        self._books.drop("overflow")
+        if overflow == "close":
+            self._end(1013)
+        return False
+
+    def _enqueue(self, reply: Reply, written: asyncio.Future[None] | None) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append((reply, written))
+        self._size += reply.size
+        self._resume()
+
+    def _resume(self) -> None:
+        """Start the writer when something waits and nobody writes."""
+        if self._queue and self._open and not self._writing and not self._closed:
+            self._writing = True
+            self._writer = self._spawn(self._write_queue(None))
+
+    async def _write_queue(self, rest: Rest | None) -> None:
+        """Finish a suspended write, then write what waits."""
+        turn = 0
+        try:
+            if rest is not None:
+                await self._settle(None, self._finish_last(rest))
+            while self._queue and not self._closed:
+                reply, written = self._queue.popleft()
+                self._size -= reply.size
+                await self._settle(written, self._write_reply(reply))
+                turn += 1
+                if turn % _TURN == 0:
+                    await asyncio.sleep(0)
+        except Exception:
+            self._refused()
+        finally:
+            self._writing = False
+            self._writer = None
+
+    async def _finish_last(self, rest: Rest) -> bool:
+        await self._finish(rest)
+        return self._closed
+
+    async def _write_reply(self, reply: Reply) -> bool:
+        """Write all events of a reply; return whether it was lost on the way."""
+        for event in (reply.data, reply.close):
+            if event is None:
+                continue
+            if event is reply.close:
+                self._close_sent = True
+            rest = self._start(event)
+            if rest is not None:
+                await self._finish(rest)
+            if self._closed:
+                return True
+        if reply.close is not None:
+            self._closed = True
+            self._drop_queue()
+        return False
+
+    async def _settle(
+        self, written: asyncio.Future[None] | None, writing: Coroutine[Any, Any, bool]
+    ) -> None:
+        """Run a write and do the books of its message, whatever happens."""
+        self._in_flight = written is None
+        lost = True
+        try:
+            lost = await writing
+        finally:
+            self._in_flight = False
+            if written is None and lost:
+                self._books.drop("gone")
+            elif written is None:
+                self._books.delivered += 1
+            elif not written.done():
+                written.set_result(None)
+
+    def _start(self, event: Event | None) -> Rest | None:
+        if event is None:
+            return None
+        try:
+            return start(self._send(event))
+        except OSError:
+            self._gone()
+            return None
+
+    async def _finish(self, rest: Rest) -> None:
+        """Wait for a slow client, no longer than the stall limit."""
+        try:
+            async with asyncio.timeout(self._limits.stall):
+                await rest
+        except TimeoutError:
+            self._closed = True
+            self._drop_queue()
+            self._end(1013)
+        except OSError:
+            self._gone()
+
+    def _gone(self) -> None:
+        self._lost = self._closed = True
+        self._drop_queue()
+        self._end(1006)
+
+    def _refused(self) -> None:
+        logger.exception("the server refused an event; its socket is given up")
+        self._gone()
+
+    def _drop_queue(self) -> None:
+        while self._queue:
+            _, written = self._queue.popleft()
+            self._size = 0
+            if written is None:
+                self._books.drop("gone")
+            elif not written.done():
+                written.set_result(None)
+
+
+__all__ = ["Limits", "Outbox", "Spawn"]

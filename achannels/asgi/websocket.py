@@ -1,0 +1,532 @@
+"""One socket: its events handled one at a time, its disconnect exactly once, its outbox beside it."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from achannels.asgi.events import Reply, closing, connect_content, denial, path_of, prepare
+from achannels.asgi.node import Node
+from achannels.asgi.outbox import Limits, Outbox
+from achannels.codec import Encoded, encode
+from achannels.consumers.base import BadFrame
+from achannels.dispatch import Connection, Handler, log_error
+from achannels.exceptions import (
+    ConsumeLater,
+    DenyConnection,
+    InvalidContent,
+    Reject,
+    StopConsumer,
+)
+from achannels.types import Content, Event, Receive, Scope, Send
+
+logger = logging.getLogger("achannels.server")
+
+_UNREADABLE = Reply()
+"""Stands for a content that no socket can send."""
+
+_CLOSE_PATIENCE = 5.0
+"""Seconds that a client which does not read has to take its close event."""
+
+_LAST_EVENT = 10.0
+"""Seconds to wait for the server's disconnect event after the close event was sent."""
+
+_LATER = 0.05
+"""Seconds before a socket's message is handled again after `ConsumeLater()`."""
+
+Found = tuple[Handler, dict[str, Any]]
+
+
+class WebSocket:
+    """The life of one socket, from the handshake to the end of its disconnect handler.
+
+    It is what a bound reply channel talks to, and what the layer delivers to.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_code",
+        "_connection",
+        "_decided",
+        "_deciding",
+        "_denied",
+        "_ending",
+        "_events",
+        "_found",
+        "_handshake",
+        "_idle",
+        "_interrupted",
+        "_lane",
+        "_max_size",
+        "_node",
+        "_order",
+        "_outbox",
+        "_path",
+        "_receive",
+        "_send",
+        "_task",
+        "channel_name",
+        "scope",
+    )
+
+    def __init__(self, node: Node, scope: Scope, receive: Receive, send: Send) -> None:
+        settings = node.settings
+        self.scope = scope
+        self.channel_name = ""
+        self._node = node
+        self._receive = receive
+        self._send = send
+        self._path = path_of(scope)
+        self._order = 0
+        self._max_size = settings.max_size
+        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+        self._connection: Connection
+        self._outbox = Outbox(send, self._limits(None), node.layer.books, node.spawn, self.end)
+        self._handshake: asyncio.TimerHandle | None = None
+        self._decided = False
+        self._deciding = 0
+        self._denied = False
+        self._idle = False
+        self._interrupted = False
+        self._busy = True
+        self._ending: int | None = None
+        self._events: deque[Encoded] | None = None
+        self._lane: asyncio.Task[None] | None = None
+        self._found: Found | None = None
+
+    async def run(self) -> None:
+        """Serve the socket; returns when everything about it is over."""
+        node = self._node
+        await self._receive()
+        if not node.origin(self.scope):
+            await self._refuse(403, "this page may not open a socket here")
+            return
+        content = connect_content(self.scope, self._path, "")
+        if not node.router.claims("websocket.", content) and node.settings.unrouted == "reject":
+            await self._refuse(404, "there is nothing at this path")
+            return
+        if node.draining:
+            await self._refuse(503, "the server is stopping")
+            return
+        self.channel_name = content["reply_channel"] = node.layer.attach(self)
+        self._connection = Connection(self.scope, node.layer, self)
+        node.sockets.add(self)
+        code = 1006
+        try:
+            code = await self._live(content)
+        except asyncio.CancelledError:
+            if not self._interrupted or self._task is None or self._task.uncancel():
+                code = 1012 if node.draining else 1006
+                raise
+            code = self._ending or 1006
+        finally:
+            await asyncio.shield(node.spawn(self._end_of_life(code)))
+
+    # What consumers and the layer see.
+
+    @property
+    def pending(self) -> int:
+        """Messages that were taken and are not written."""
+        return self._outbox.pending + len(self._events or ()) + self._deciding
+
+    @property
+    def capacity(self) -> int:
+        """Messages that may wait."""
+        return self._outbox.capacity
+
+    def deliver(self, message: Encoded, *, group: bool) -> bool:
+        """Take a message from the layer without waiting; see `achannels.contracts.Receiver`."""
+        reply: Reply | None = message.prepared
+        if reply is None:
+            reply = message.prepared = self._prepare_shared(message)
+        if reply.plain and (group or self._decided):
+            return self._outbox.push(reply, group=group)
+        if reply.event:
+            return self._post(message, group=group)
+        if reply is _UNREADABLE:
+            self._node.layer.books.drop("rejected")
+            return True
+        if group or self._decided:
+            return self._outbox.push(reply, group=group)
+        self._deciding += 1
+        self._node.spawn(self._decide_for_another(reply))
+        return True
+
+    async def reply(self, content: Mapping[str, Any]) -> None:
+        """Send to the own client; waits while it is slow."""
+        reply = prepare(content)
+        if reply.plain and self._decided:
+            await self._outbox.write(reply)
+        elif reply.event:
+            await self.write(content)
+        else:
+            await self.write(reply)
+
+    def prepare(self, content: Mapping[str, Any]) -> Reply | Mapping[str, Any]:
+        """Check a reply; callable from any thread."""
+        reply = prepare(content)
+        return dict(content) if reply.event else reply
+
+    async def write(self, prepared: Reply | Mapping[str, Any]) -> None:
+        """Send what `prepare` made."""
+        books = self._node.layer.books
+        if not isinstance(prepared, Reply):
+            books.accepted += 1
+            message = encode(prepared, self.channel_name, self._node.layer.message_size)
+            if not self._post(message, group=True):
+                books.drop("full")
+            return
+        if not self._decided:
+            await self._decide(prepared)
+        if prepared.data is not None or prepared.close is not None:
+            await self._outbox.write(prepared)
+        else:
+            books.replies += 1
+
+    def end(self, code: int, *, now: bool = False) -> None:
+        """End the socket: the code is sent, disconnect runs.
+
+        Args:
+            code: The close code.
+            now: Cancel the handler that runs; else the end comes after it.
+        """
+        if self._ending is None:
+            self._ending = code
+        if (self._idle or now) and not self._interrupted and self._task is not None:
+            self._interrupted = True
+            self._task.cancel()
+
+    # The life.
+
+    async def _live(self, content: Content) -> int:
+        """Handle connect and frames; return the code for disconnect."""
+        dispatcher = self._node.dispatcher
+        self._handshake = self._node.loop.call_later(
+            self._node.settings.handshake_timeout, self._handshake_is_over
+        )
+        found = dispatcher.find("websocket.connect", content)
+        self._apply(found or dispatcher.find("websocket.receive", content))
+        if found is None:
+            await self._decide(Reply(accept={"type": "websocket.accept"}))
+        elif not await self._handle(found, "websocket.connect", content):
+            return self._ending or 1006
+        if self._events:
+            await self._handle_events()
+        self._busy = False
+        stays = self._node.router.keys("websocket.receive") <= {"path"}
+        if stays:
+            self._found = dispatcher.find("websocket.receive", {"path": self._path})
+        return await self._frames(stays)
+
+    async def _frames(self, stays: bool) -> int:
+        """Take the client's frames one by one; return the code for disconnect.
+
+        Args:
+            stays: The route of a frame depends on the path alone, so it is known already.
+        """
+        find = self._node.dispatcher.find
+        outbox = self._outbox
+        while True:
+            if self._ending is not None:
+                return self._ending
+            if self._denied:
+                return 1006
+            if outbox.close_sent:
+                return await self._last_event()
+            self._idle = True
+            event = await self._receive()
+            self._idle = False
+            if event["type"] == "websocket.disconnect":
+                code = event.get("code")
+                return 1005 if code is None else int(code)
+            if outbox.close_sent:
+                continue
+            content = self._frame(event)
+            if content is None:
+                return self._ending or 1009
+            found = self._found if stays else find("websocket.receive", content)
+            if found is None:
+                continue
+            if self._lane is not None:
+                await asyncio.wait([self._lane])
+            self._busy = True
+            if not await self._handle(found, "websocket.receive", content):
+                return self._ending or 1006
+            if self._events:
+                await self._handle_events()
+            self._busy = False
+
+    def _frame(self, event: Event) -> Content | None:
+        """Return the content of a frame; `None` when it is too large."""
+        self._order += 1
+        text = event.get("text")
+        if text is not None:
+            size = len(text)
+            if size * 4 > self._max_size:
+                size = len(text.encode())
+            key, data = "text", text
+        else:
+            key, data = "bytes", event["bytes"]
+            size = len(data)
+        if size > self._max_size:
+            logger.info(
+                "WebSocket %s: a frame of %d bytes, max_size is %d", self._path, size, self._max_size
+            )
+            self.end(1009)
+            return None
+        return {
+            "reply_channel": self.channel_name,
+            "path": self._path,
+            "order": self._order,
+            key: data,
+        }
+
+    async def _handle(self, found: Found, channel: str, content: Content) -> bool:
+        """Run a consumer; return whether the socket goes on."""
+        handler, kwargs = found
+        try:
+            await handler(self._connection, self._node.channels[channel], content, kwargs)
+        except Exception as error:  # noqa: BLE001 - every kind is answered there
+            return await self._failed(error, found, channel, content)
+        return True
+
+    async def _failed(
+        self, error: Exception, found: Found, channel: str, content: Content, attempt: int = 1
+    ) -> bool:
+        """Answer what a consumer raised; return whether the socket goes on."""
+        handler = found[0]
+        match error:
+            case BadFrame():
+                logger.info("WebSocket %s: %s (%d)", self._path, error.reason, error.code)
+                self.end(error.code)
+            case DenyConnection() if not self._decided:
+                await self._deny(error.status, error.reason, error.headers)
+            case DenyConnection():
+                self.end(4403)
+            case StopConsumer():
+                self.end(1000)
+            case Reject():
+                logger.info("%s rejected a message on %s: %s", handler.name, channel, error)
+                return True
+            case ConsumeLater() if attempt <= handler.options.retries:
+                await asyncio.sleep(_LATER if error.delay is None else error.delay)
+                try:
+                    await handler(
+                        self._connection,
+                        self._node.channels[channel],
+                        content,
+                        found[1],
+                        attempt=attempt + 1,
+                    )
+                except Exception as again:  # noqa: BLE001 - answered in the same way
+                    return await self._failed(again, found, channel, content, attempt + 1)
+                return True
+            case _:
+                log_error(handler, channel, self._path, error)
+                self.end(1011)
+        return False
+
+    # Events for class consumers: between frames, one at a time.
+
+    def _post(self, message: Encoded, *, group: bool) -> bool:
+        books = self._node.layer.books
+        if self._outbox.is_closed or self._denied:
+            books.drop("gone")
+            return True
+        if self._events is None:
+            self._events = deque()
+        if len(self._events) >= self._outbox.capacity:
+            if group:
+                books.drop("full")
+            return group
+        self._events.append(message)
+        if self._lane is None and not self._busy and self._decided:
+            self._lane = self._node.spawn(self._run_lane())
+        return True
+
+    async def _run_lane(self) -> None:
+        try:
+            await self._handle_events()
+        finally:
+            self._lane = None
+
+    async def _handle_events(self) -> None:
+        books = self._node.layer.books
+        while self._events and self._ending is None:
+            content = self._events.popleft().decode()
+            instances = self._connection.instances
+            if not instances:
+                books.drop("no_handler")
+                logger.error(
+                    "WebSocket %s: an event of type %r, and no class consumer to take it",
+                    self._path,
+                    content.get("type"),
+                )
+                continue
+            await self._handle_event(self._node.dispatcher.handler(next(iter(instances))), content)
+
+    async def _handle_event(self, handler: Handler, content: Content) -> None:
+        books = self._node.layer.books
+        channel = self._node.channels["websocket.receive"]
+        known = True
+        try:
+            known = await handler(self._connection, channel, content, {})
+        except Exception as error:  # noqa: BLE001 - every kind is answered there
+            await self._failed(error, (handler, {}), "websocket.receive", content)
+        if known:
+            books.delivered += 1
+        else:
+            books.drop("no_handler")
+            logger.error("%s has no method for type %r", handler.name, content.get("type"))
+
+    # The handshake.
+
+    async def _decide(self, reply: Reply) -> None:
+        """Accept or refuse, if the reply says so and nobody did before."""
+        if self._decided:
+            return
+        if reply.refuse or (reply.accept is None and reply.data is None and reply.close):
+            await self._deny(403, "")
+        elif reply.accept is not None or reply.data is not None:
+            self._decided = True
+            self._stop_handshake()
+            accept = dict(reply.accept or {"type": "websocket.accept"})
+            accept.setdefault("subprotocol", self._subprotocol())
+            logger.info('"WebSocket CONNECT %s" 101', self._path)
+            await self._outbox.open(accept)
+            if self._events and self._lane is None and not self._busy:
+                self._lane = self._node.spawn(self._run_lane())
+
+    async def _decide_for_another(self, reply: Reply) -> None:
+        books = self._node.layer.books
+        self._deciding -= 1
+        await self._decide(reply)
+        if reply.data is None and reply.close is None:
+            books.delivered += 1
+        elif not self._outbox.push(reply, group=False):
+            books.drop("full")
+
+    async def _deny(
+        self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        self._decided = self._denied = True
+        self._stop_handshake()
+        await self._outbox.shut()
+        await self._refuse(status, reason, headers)
+
+    async def _refuse(
+        self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        logger.info('"WebSocket REJECT %s" %d', self._path, status)
+        try:
+            for event in denial(self.scope, status, reason, headers):
+                await self._send(event)
+        except OSError as error:
+            logger.debug("a client left before it was refused: %r", error)
+
+    def _handshake_is_over(self) -> None:
+        self._handshake = None
+        if not self._decided:
+            logger.warning(
+                "WebSocket %s: nobody accepted or refused it within %s s",
+                self._path,
+                self._node.settings.handshake_timeout,
+            )
+            self.end(1013, now=True)
+
+    def _stop_handshake(self) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
+
+    def _subprotocol(self) -> str | None:
+        known = self._node.settings.subprotocols
+        offered = self.scope.get("subprotocols") or ()
+        return next((name for name in offered if name in known), None)
+
+    # The end.
+
+    async def _last_event(self) -> int:
+        """Wait for the server's word that the closed socket is gone."""
+        code = self._ending or 1006
+        try:
+            async with asyncio.timeout(_LAST_EVENT):
+                while True:
+                    event = await self._receive()
+                    if event["type"] == "websocket.disconnect":
+                        found = event.get("code")
+                        return 1005 if found is None else int(found)
+        except TimeoutError:
+            return code
+
+    async def _end_of_life(self, code: int) -> None:
+        node = self._node
+        self._stop_handshake()
+        lane = self._lane
+        if lane is not None:
+            await asyncio.wait([lane], timeout=node.settings.drain_timeout)
+            lane.cancel()
+            await asyncio.wait([lane])
+        farewell = node.spawn(self._farewell(code)) if self._ending is not None else None
+        try:
+            await self._disconnect(code)
+            await node.dispatcher.forget(self._connection)
+        finally:
+            if farewell is not None:
+                await asyncio.wait([farewell])
+            await self._outbox.shut()
+            for _ in range(len(self._events or ())):
+                node.layer.books.drop("gone")
+            node.layer.detach(self.channel_name)
+            node.leave(self)
+
+    async def _farewell(self, code: int) -> None:
+        if not self._decided:
+            await self._deny(500 if code == 1011 else 503, "")
+        else:
+            await self._outbox.close(closing(code), _CLOSE_PATIENCE)
+
+    async def _disconnect(self, code: int) -> None:
+        logger.info('"WebSocket DISCONNECT %s" %d', self._path, code)
+        content: Content = {
+            "reply_channel": self.channel_name,
+            "path": self._path,
+            "order": self._order + 1,
+            "code": code,
+        }
+        found = self._node.dispatcher.find("websocket.disconnect", content)
+        if found is None:
+            return
+        handler, kwargs = found
+        channel = self._node.channels["websocket.disconnect"]
+        try:
+            async with asyncio.timeout(self._node.settings.drain_timeout):
+                await handler(self._connection, channel, content, kwargs)
+        except Exception as error:  # noqa: BLE001 - the socket is gone, so it is only logged
+            log_error(handler, "websocket.disconnect", self._path, error)
+
+    def _apply(self, found: Found | None) -> None:
+        """Take over the limits that the socket's consumer asks for."""
+        if found is None:
+            return
+        handler = found[0]
+        self._max_size = handler.options.max_size or self._max_size
+        self._outbox.limit(self._limits(handler))
+
+    def _limits(self, handler: Handler | None) -> Limits:
+        settings = self._node.settings
+        options = handler.options if handler is not None else None
+        return Limits(
+            (options and options.outbox_capacity) or settings.outbox_capacity,
+            (options and options.outbox_bytes) or settings.outbox_bytes,
+            (options and options.overflow) or settings.overflow,
+            settings.stall_timeout,
+        )
+
+    def _prepare_shared(self, message: Encoded) -> Reply:
+        try:
+            return prepare(message.decode())
+        except InvalidContent as error:
+            logger.error("a message to %s was dropped: %s", self.channel_name, error)
+            return _UNREADABLE
