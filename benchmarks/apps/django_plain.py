@@ -1,0 +1,9 @@
+"""Plain Django on ASGI."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.apps.settings")
+
+application = get_asgi_application()
