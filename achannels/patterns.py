@@ -188,7 +188,7 @@ class Filter:
             return Pattern("path", texts.__contains__, None)
         slash = "" if inside == "path" else "/?+"
         regex = re.compile(slash + self._regex.pattern + ("" if prefix else r"\Z"))
-        return Pattern("path", regex.match, _reader(regex, self._kwargs))
+        return Pattern("path", regex.match, _reader(self._kwargs))
 
 
 def _decoded(key: str, source: object) -> str:
@@ -273,11 +273,11 @@ def _converter(name: str) -> tuple[str, ToPython | None]:
 
 
 def _reader(
-    regex: re.Pattern[str], kwargs: dict[str, ToPython | None]
+    kwargs: dict[str, ToPython | None],
 ) -> Callable[[re.Match[str]], dict[str, Any] | None] | None:
     if not kwargs:
         return None
-    if not any(kwargs.values()) and regex.groupindex.keys() == kwargs.keys():
+    if not any(kwargs.values()):
         return re.Match.groupdict
     items = tuple(kwargs.items())
 

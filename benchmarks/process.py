@@ -94,11 +94,17 @@ async def _answer(
     except TimeoutError as exc:
         raise MeasurementError(f"the server did not answer within {patience:g} s") from exc
     if not line:
-        errors.seek(0)
-        written = errors.read().decode(errors="replace").strip().splitlines()
-        raise MeasurementError(written[-1] if written else "the server ended without a word")
+        raise MeasurementError(_last_word(errors))
     content: dict[str, float] = json.loads(line)
     return content
+
+
+def _last_word(errors: IO[bytes]) -> str:
+    """Return the last line that tells a cause, as uvicorn ends with one that tells none."""
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").splitlines()
+    words = [line for line in lines if line.strip() and "startup failed" not in line]
+    return words[-1] if words else "the server ended without a word"
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -435,8 +435,7 @@ def test_registering_the_same_converter_again_changes_nothing() -> None:
 
 
 class NoRegex:
-    def to_python(self, value: str) -> str:
-        return value
+    to_python = str
 
 
 class NoMethod:

@@ -316,6 +316,11 @@ def test_an_include_takes_a_dotted_list_or_dict() -> None:
     assert by_name.find("websocket.connect", content).kwargs == {"room": "lobby"}
 
 
+def test_an_include_names_the_channels_inside() -> None:
+    inner = include({"a": first, "b": first})
+    assert include([inner, route("c", first)], path="^/").channel_names() == {"a", "b", "c"}
+
+
 def test_an_include_takes_a_single_route() -> None:
     assert taken(include(route("news", first), path="^/"), {"path": "/"}) == (first, {})
 
@@ -587,8 +592,7 @@ def test_a_class_route_needs_channel_names() -> None:
     class Plain: ...
 
     class NoClassMethod:
-        def channel_names(self) -> set[str]:
-            return {"news"}
+        def channel_names(self) -> None: ...
 
     class Empty:
         channel_names = staticmethod(frozenset[str])

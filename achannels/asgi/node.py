@@ -6,10 +6,12 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from achannels.asgi.origin import OriginCheck
+from achannels.asgi.outbox import Limits
 from achannels.asgi.settings import Settings
 from achannels.channel import Channel
 from achannels.contracts import ChannelLayer
 from achannels.dispatch import Dispatcher
+from achannels.options import Options
 from achannels.worker import Worker
 
 logger = logging.getLogger("achannels.server")
@@ -51,6 +53,7 @@ class Node:
         self.sockets: set[Ending] = set()
         self.draining = False
         self.worker: Worker | None = None
+        self._limits: dict[Options | None, Limits] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
         self._emptied: asyncio.Future[None] | None = None
@@ -108,6 +111,19 @@ class Node:
                 socket.end(1012, now=True)
         await self._end_tasks(deadline)
         self.dispatcher.threads.close()
+
+    def limits(self, options: Options | None) -> Limits:
+        """Return what may wait for a client of a consumer with these options."""
+        found = self._limits.get(options)
+        if found is None:
+            settings = self.settings
+            found = self._limits[options] = Limits(
+                (options and options.outbox_capacity) or settings.outbox_capacity,
+                (options and options.outbox_bytes) or settings.outbox_bytes,
+                (options and options.overflow) or settings.overflow,
+                settings.stall_timeout,
+            )
+        return found
 
     def leave(self, socket: Ending) -> None:
         """Forget a socket that ended."""

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from achannels.asgi.events import Reply, closing, connect_content, denial, path_of, prepare
+from achannels.asgi.lane import Lane
 from achannels.asgi.node import Node
-from achannels.asgi.outbox import Limits, Outbox
+from achannels.asgi.outbox import Outbox
 from achannels.codec import Encoded, encode
 from achannels.consumers.base import BadFrame
 from achannels.dispatch import Connection, Handler, log_error
@@ -52,7 +52,6 @@ class WebSocket:
         "_deciding",
         "_denied",
         "_ending",
-        "_events",
         "_found",
         "_handshake",
         "_idle",
@@ -82,7 +81,7 @@ class WebSocket:
         self._max_size = settings.max_size
         self._task: asyncio.Task[Any] | None = asyncio.current_task()
         self._connection: Connection
-        self._outbox = Outbox(send, self._limits(None), node.layer.books, node.spawn, self.end)
+        self._outbox = Outbox(send, node.limits(None), node.layer.books, node.spawn, self.end)
         self._handshake: asyncio.TimerHandle | None = None
         self._decided = False
         self._deciding = 0
@@ -91,8 +90,7 @@ class WebSocket:
         self._interrupted = False
         self._busy = True
         self._ending: int | None = None
-        self._events: deque[Encoded] | None = None
-        self._lane: asyncio.Task[None] | None = None
+        self._lane: Lane | None = None
         self._found: Found | None = None
 
     async def run(self) -> None:
@@ -128,7 +126,7 @@ class WebSocket:
     @property
     def pending(self) -> int:
         """Messages that were taken and are not written."""
-        return self._outbox.pending + len(self._events or ()) + self._deciding
+        return self._outbox.pending + len(self._lane or ()) + self._deciding
 
     @property
     def capacity(self) -> int:
@@ -211,8 +209,7 @@ class WebSocket:
             await self._decide(Reply(accept={"type": "websocket.accept"}))
         elif not await self._handle(found, "websocket.connect", content):
             return self._ending or 1006
-        if self._events:
-            await self._handle_events()
+        await self._rest()
         self._busy = False
         stays = self._node.router.keys("websocket.receive") <= {"path"}
         if stays:
@@ -249,13 +246,18 @@ class WebSocket:
             if found is None:
                 continue
             if self._lane is not None:
-                await asyncio.wait([self._lane])
+                await self._lane.wait()
             self._busy = True
             if not await self._handle(found, "websocket.receive", content):
                 return self._ending or 1006
-            if self._events:
-                await self._handle_events()
+            if self._lane is not None:
+                await self._rest()
             self._busy = False
+
+    async def _rest(self) -> None:
+        """Handle the events that came while the consumer was busy."""
+        if self._lane is not None and self._decided:
+            await self._lane.handle()
 
     def _frame(self, event: Event) -> Content | None:
         """Return the content of a frame; `None` when it is too large."""
@@ -327,58 +329,49 @@ class WebSocket:
                 self.end(1011)
         return False
 
-    # Events for class consumers: between frames, one at a time.
+    # Events for class consumers.
 
     def _post(self, message: Encoded, *, group: bool) -> bool:
         books = self._node.layer.books
         if self._outbox.is_closed or self._denied:
             books.drop("gone")
             return True
-        if self._events is None:
-            self._events = deque()
-        if len(self._events) >= self._outbox.capacity:
+        if self._lane is None:
+            self._lane = Lane(self._handle_event, self._node.spawn)
+        if len(self._lane) >= self._outbox.capacity:
             if group:
                 books.drop("full")
             return group
-        self._events.append(message)
-        if self._lane is None and not self._busy and self._decided:
-            self._lane = self._node.spawn(self._run_lane())
+        self._lane.put(message)
+        if not self._busy:
+            self._lane.start()
         return True
 
-    async def _run_lane(self) -> None:
-        try:
-            await self._handle_events()
-        finally:
-            self._lane = None
-
-    async def _handle_events(self) -> None:
+    async def _handle_event(self, content: Content) -> bool:
+        """Call the class consumer's method for an event; return whether the socket goes on."""
         books = self._node.layer.books
-        while self._events and self._ending is None:
-            content = self._events.popleft().decode()
-            instances = self._connection.instances
-            if not instances:
-                books.drop("no_handler")
-                logger.error(
-                    "WebSocket %s: an event of type %r, and no class consumer to take it",
-                    self._path,
-                    content.get("type"),
-                )
-                continue
-            await self._handle_event(self._node.dispatcher.handler(next(iter(instances))), content)
-
-    async def _handle_event(self, handler: Handler, content: Content) -> None:
-        books = self._node.layer.books
+        instances = self._connection.instances
+        if not instances:
+            books.drop("no_handler")
+            logger.error(
+                "WebSocket %s: an event of type %r, and no class consumer to take it",
+                self._path,
+                content.get("type"),
+            )
+            return True
+        handler = self._node.dispatcher.handler(next(iter(instances)))
         channel = self._node.channels["websocket.receive"]
-        known = True
+        known, goes_on = True, True
         try:
             known = await handler(self._connection, channel, content, {})
         except Exception as error:  # noqa: BLE001 - every kind is answered there
-            await self._failed(error, (handler, {}), "websocket.receive", content)
+            goes_on = await self._failed(error, (handler, {}), "websocket.receive", content)
         if known:
             books.delivered += 1
         else:
             books.drop("no_handler")
             logger.error("%s has no method for type %r", handler.name, content.get("type"))
+        return goes_on and self._ending is None
 
     # The handshake.
 
@@ -395,8 +388,8 @@ class WebSocket:
             accept.setdefault("subprotocol", self._subprotocol())
             logger.info('"WebSocket CONNECT %s" 101', self._path)
             await self._outbox.open(accept)
-            if self._events and self._lane is None and not self._busy:
-                self._lane = self._node.spawn(self._run_lane())
+            if self._lane is not None and not self._busy:
+                self._lane.start()
 
     async def _decide_for_another(self, reply: Reply) -> None:
         books = self._node.layer.books
@@ -463,11 +456,9 @@ class WebSocket:
     async def _end_of_life(self, code: int) -> None:
         node = self._node
         self._stop_handshake()
-        lane = self._lane
-        if lane is not None:
-            await asyncio.wait([lane], timeout=node.settings.drain_timeout)
-            lane.cancel()
-            await asyncio.wait([lane])
+        if self._lane is not None:
+            left = await self._lane.end(node.settings.drain_timeout)
+            node.layer.books.drop("gone", left)
         farewell = node.spawn(self._farewell(code)) if self._ending is not None else None
         try:
             await self._disconnect(code)
@@ -476,8 +467,6 @@ class WebSocket:
             if farewell is not None:
                 await asyncio.wait([farewell])
             await self._outbox.shut()
-            for _ in range(len(self._events or ())):
-                node.layer.books.drop("gone")
             node.layer.detach(self.channel_name)
             node.leave(self)
 
@@ -512,17 +501,7 @@ class WebSocket:
             return
         handler = found[0]
         self._max_size = handler.options.max_size or self._max_size
-        self._outbox.limit(self._limits(handler))
-
-    def _limits(self, handler: Handler | None) -> Limits:
-        settings = self._node.settings
-        options = handler.options if handler is not None else None
-        return Limits(
-            (options and options.outbox_capacity) or settings.outbox_capacity,
-            (options and options.outbox_bytes) or settings.outbox_bytes,
-            (options and options.overflow) or settings.overflow,
-            settings.stall_timeout,
-        )
+        self._outbox.limit(self._node.limits(handler.options))
 
     def _prepare_shared(self, message: Encoded) -> Reply:
         try:
