@@ -18,7 +18,7 @@ def case_table(result: CaseResult) -> str:
     head.append("turns")
     rows = [_row(result, peer.name, references) for peer in case.peers]
     text = f"### {case.name}: {case.title}\n\n{markdown(head, rows)}"
-    failures = [f"\n{name} failed: {reason}" for name, reason in result.failures.items()]
+    failures = [f"\n\n{name} failed: {reason}" for name, reason in result.failures.items()]
     return text + "".join(failures) + "\n"
 
 
