@@ -166,6 +166,8 @@ def whole(specs: list[Leaf | Branch]) -> Branch:
 @settings(max_examples=400, deadline=None)
 @given(st.lists(SPECS, max_size=4), CONTENTS)
 @example([Branch({"path": "a/"}, (Leaf("x", ("one",), {}),))], {"path": "/a/"})
+@example([Branch({"path": "a/"}, (Leaf("x", ("one",), {}),))], {"path": "/a/b/"})
+@example([Branch({"path": "a/"}, (Leaf("x", ("one",), {"path": "b/"}),))], {"path": "/a/b/"})
 @example(
     [Branch({"path": "^/a"}, (Leaf("x", ("one",), {"path": "<slug:x>/"}),))], {"path": "/a/b/"}
 )
