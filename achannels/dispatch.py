@@ -412,9 +412,8 @@ class ClassHandler:
         self, connection: Connection, channel: Channel, kwargs: dict[str, Any]
     ) -> AsyncConsumer:
         instance = self.consumer()
-        instance.scope = ConsumerScope(
-            {**connection.scope, "url_route": {"args": (), "kwargs": kwargs}}, self.name
-        )
+        url_route = {"args": (), "kwargs": kwargs}
+        instance.scope = ConsumerScope(connection.scope, self.name, url_route=url_route)
         instance.kwargs = kwargs
         instance.channel_name = channel.name
         instance.channel_layer = connection.layer

@@ -1,11 +1,15 @@
 """Between a message's content and ASGI events: pure functions, and what they make."""
 
 import difflib
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from achannels.codec import Encoded
 from achannels.exceptions import InvalidContent
 from achannels.types import Content, Event, Scope
+
+logger = logging.getLogger("achannels.server")
 
 _KEYS = frozenset({"accept", "subprotocol", "headers", "text", "bytes", "close", "reason"})
 _OVERHEAD = 64
@@ -70,6 +74,19 @@ def prepare(content: Mapping[str, Any]) -> Reply:
     return Reply(data, size, accept=accept, refuse=refuse, close=close)
 
 
+UNREADABLE = Reply()
+"""Stands for a content that no socket can send."""
+
+
+def prepare_shared(message: Encoded, channel: str) -> Reply:
+    """Make of a message from the layer what a socket sends; `UNREADABLE`, logged, if it cannot."""
+    try:
+        return prepare(message.decode())
+    except InvalidContent as error:
+        logger.error("a message to %s was dropped: %s", channel, error)
+        return UNREADABLE
+
+
 def closing(code: int, reason: str = "") -> Event:
     """Return the event that closes a socket."""
     event: Event = {"type": "websocket.close", "code": code}
@@ -121,6 +138,22 @@ def connect_content(scope: Scope, path: str, reply_channel: str) -> Content:
         "scheme": scope.get("scheme", "ws"),
         "subprotocols": list(scope.get("subprotocols") or ()),
     }
+
+
+def frame_content(event: Event, reply_channel: str, path: str, order: int) -> Content:
+    """Return the content of `websocket.receive`: exactly one of `text` and `bytes`."""
+    text = event.get("text")
+    if text is not None:
+        return {"reply_channel": reply_channel, "path": path, "order": order, "text": text}
+    return {"reply_channel": reply_channel, "path": path, "order": order, "bytes": event["bytes"]}
+
+
+def frame_size(event: Event, limit: int) -> int:
+    """Return the bytes of a frame; of a text that cannot reach the limit, its characters."""
+    text = event.get("text")
+    if text is None:
+        return len(event["bytes"])
+    return len(text) if len(text) * 4 <= limit else len(text.encode())
 
 
 def request_content(scope: Scope, path: str, reply_channel: str) -> Content:
@@ -239,12 +272,16 @@ def _unknown(key: object) -> str:
 
 
 __all__ = [
+    "UNREADABLE",
     "Reply",
     "closing",
     "connect_content",
     "denial",
+    "frame_content",
+    "frame_size",
     "headers_of",
     "path_of",
     "prepare",
+    "prepare_shared",
     "request_content",
 ]

@@ -5,26 +5,28 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from achannels.asgi.events import Reply, closing, connect_content, denial, path_of, prepare
+from achannels.asgi.events import (
+    UNREADABLE,
+    Reply,
+    closing,
+    connect_content,
+    frame_content,
+    frame_size,
+    path_of,
+    prepare,
+    prepare_shared,
+)
+from achannels.asgi.handshake import Handshake
 from achannels.asgi.lane import Lane
 from achannels.asgi.node import Node
 from achannels.asgi.outbox import Outbox
 from achannels.codec import Encoded, encode
 from achannels.consumers.base import BadFrame
 from achannels.dispatch import Connection, Handler, log_error
-from achannels.exceptions import (
-    ConsumeLater,
-    DenyConnection,
-    InvalidContent,
-    Reject,
-    StopConsumer,
-)
-from achannels.types import Content, Event, Receive, Scope, Send
+from achannels.exceptions import ConsumeLater, DenyConnection, Reject, StopConsumer
+from achannels.types import Content, Receive, Scope, Send
 
 logger = logging.getLogger("achannels.server")
-
-_UNREADABLE = Reply()
-"""Stands for a content that no socket can send."""
 
 _CLOSE_PATIENCE = 5.0
 """Seconds that a client which does not read has to take its close event."""
@@ -48,7 +50,6 @@ class WebSocket:
         "_busy",
         "_code",
         "_connection",
-        "_decided",
         "_deciding",
         "_denied",
         "_ending",
@@ -63,7 +64,6 @@ class WebSocket:
         "_outbox",
         "_path",
         "_receive",
-        "_send",
         "_task",
         "channel_name",
         "scope",
@@ -75,15 +75,15 @@ class WebSocket:
         self.channel_name = ""
         self._node = node
         self._receive = receive
-        self._send = send
         self._path = path_of(scope)
         self._order = 0
         self._max_size = settings.max_size
         self._task: asyncio.Task[Any] | None = asyncio.current_task()
         self._connection: Connection
         self._outbox = Outbox(send, node.limits(None), node.layer.books, node.spawn, self.end)
-        self._handshake: asyncio.TimerHandle | None = None
-        self._decided = False
+        self._handshake: Handshake | None = Handshake(
+            scope, self._path, send, self._outbox, settings.subprotocols
+        )
         self._deciding = 0
         self._denied = False
         self._idle = False
@@ -97,15 +97,14 @@ class WebSocket:
         """Serve the socket; returns when everything about it is over."""
         node = self._node
         await self._receive()
-        if not node.origin(self.scope):
-            await self._refuse(403, "this page may not open a socket here")
-            return
         content = connect_content(self.scope, self._path, "")
-        if not node.router.claims("websocket.", content) and node.settings.unrouted == "reject":
-            await self._refuse(404, "there is nothing at this path")
-            return
-        if node.draining:
-            await self._refuse(503, "the server is stopping")
+        if not node.origin(self.scope):
+            await self._deny(403, "this page may not open a socket here")
+        elif not node.router.claims("websocket.", content) and node.settings.unrouted == "reject":
+            await self._deny(404, "there is nothing at this path")
+        elif node.draining:
+            await self._deny(503, "the server is stopping")
+        if self._denied:
             return
         self.channel_name = content["reply_channel"] = node.layer.attach(self)
         self._connection = Connection(self.scope, node.layer, self)
@@ -137,15 +136,15 @@ class WebSocket:
         """Take a message from the layer without waiting; see `achannels.contracts.Receiver`."""
         reply: Reply | None = message.prepared
         if reply is None:
-            reply = message.prepared = self._prepare_shared(message)
-        if reply.plain and (group or self._decided):
+            reply = message.prepared = prepare_shared(message, self.channel_name)
+        if reply.plain and (group or self._handshake is None):
             return self._outbox.push(reply, group=group)
         if reply.event:
             return self._post(message, group=group)
-        if reply is _UNREADABLE:
+        if reply is UNREADABLE:
             self._node.layer.books.drop("rejected")
             return True
-        if group or self._decided:
+        if group or self._handshake is None:
             return self._outbox.push(reply, group=group)
         self._deciding += 1
         self._node.spawn(self._decide_for_another(reply))
@@ -154,7 +153,7 @@ class WebSocket:
     async def reply(self, content: Mapping[str, Any]) -> None:
         """Send to the own client; waits while it is slow."""
         reply = prepare(content)
-        if reply.plain and self._decided:
+        if reply.plain and self._handshake is None:
             await self._outbox.write(reply)
         elif reply.event:
             await self.write(content)
@@ -175,7 +174,7 @@ class WebSocket:
             if not self._post(message, group=True):
                 books.drop("full")
             return
-        if not self._decided:
+        if self._handshake is not None:
             await self._decide(prepared)
         if prepared.data is not None or prepared.close is not None:
             await self._outbox.write(prepared)
@@ -200,9 +199,10 @@ class WebSocket:
     async def _live(self, content: Content) -> int:
         """Handle connect and frames; return the code for disconnect."""
         dispatcher = self._node.dispatcher
-        self._handshake = self._node.loop.call_later(
-            self._node.settings.handshake_timeout, self._handshake_is_over
-        )
+        if self._handshake is not None:
+            self._handshake.limit(
+                self._node.settings.handshake_timeout, lambda: self.end(1013, now=True)
+            )
         found = dispatcher.find("websocket.connect", content)
         self._apply(found or dispatcher.find("websocket.receive", content))
         if found is None:
@@ -239,9 +239,12 @@ class WebSocket:
                 return 1005 if code is None else int(code)
             if outbox.close_sent:
                 continue
-            content = self._frame(event)
-            if content is None:
-                return self._ending or 1009
+            self._order += 1
+            content = frame_content(event, self.channel_name, self._path, self._order)
+            if (size := frame_size(event, self._max_size)) > self._max_size:
+                logger.info("WebSocket %s: a frame of %d bytes is too large", self._path, size)
+                self.end(1009)
+                return 1009
             found = self._found if stays else find("websocket.receive", content)
             if found is None:
                 continue
@@ -256,33 +259,8 @@ class WebSocket:
 
     async def _rest(self) -> None:
         """Handle the events that came while the consumer was busy."""
-        if self._lane is not None and self._decided:
+        if self._lane is not None and self._handshake is None:
             await self._lane.handle()
-
-    def _frame(self, event: Event) -> Content | None:
-        """Return the content of a frame; `None` when it is too large."""
-        self._order += 1
-        text = event.get("text")
-        if text is not None:
-            size = len(text)
-            if size * 4 > self._max_size:
-                size = len(text.encode())
-            key, data = "text", text
-        else:
-            key, data = "bytes", event["bytes"]
-            size = len(data)
-        if size > self._max_size:
-            logger.info(
-                "WebSocket %s: a frame of %d bytes, max_size is %d", self._path, size, self._max_size
-            )
-            self.end(1009)
-            return None
-        return {
-            "reply_channel": self.channel_name,
-            "path": self._path,
-            "order": self._order,
-            key: data,
-        }
 
     async def _handle(self, found: Found, channel: str, content: Content) -> bool:
         """Run a consumer; return whether the socket goes on."""
@@ -302,7 +280,7 @@ class WebSocket:
             case BadFrame():
                 logger.info("WebSocket %s: %s (%d)", self._path, error.reason, error.code)
                 self.end(error.code)
-            case DenyConnection() if not self._decided:
+            case DenyConnection() if self._handshake is not None:
                 await self._deny(error.status, error.reason, error.headers)
             case DenyConnection():
                 self.end(4403)
@@ -337,57 +315,25 @@ class WebSocket:
             books.drop("gone")
             return True
         if self._lane is None:
-            self._lane = Lane(self._handle_event, self._node.spawn)
-        if len(self._lane) >= self._outbox.capacity:
-            if group:
-                books.drop("full")
-            return group
-        self._lane.put(message)
+            self._lane = Lane(self._node, self._connection, self._path, self._event_failed)
+        taken = self._lane.put(message, self._outbox.capacity, group=group)
         if not self._busy:
             self._lane.start()
-        return True
+        return taken
 
-    async def _handle_event(self, content: Content) -> bool:
-        """Call the class consumer's method for an event; return whether the socket goes on."""
-        books = self._node.layer.books
-        instances = self._connection.instances
-        if not instances:
-            books.drop("no_handler")
-            logger.error(
-                "WebSocket %s: an event of type %r, and no class consumer to take it",
-                self._path,
-                content.get("type"),
-            )
-            return True
-        handler = self._node.dispatcher.handler(next(iter(instances)))
-        channel = self._node.channels["websocket.receive"]
-        known, goes_on = True, True
-        try:
-            known = await handler(self._connection, channel, content, {})
-        except Exception as error:  # noqa: BLE001 - every kind is answered there
-            goes_on = await self._failed(error, (handler, {}), "websocket.receive", content)
-        if known:
-            books.delivered += 1
-        else:
-            books.drop("no_handler")
-            logger.error("%s has no method for type %r", handler.name, content.get("type"))
+    async def _event_failed(self, error: Exception, handler: Handler, content: Content) -> bool:
+        goes_on = await self._failed(error, (handler, {}), "websocket.receive", content)
         return goes_on and self._ending is None
 
     # The handshake.
 
     async def _decide(self, reply: Reply) -> None:
         """Accept or refuse, if the reply says so and nobody did before."""
-        if self._decided:
-            return
         if reply.refuse or (reply.accept is None and reply.data is None and reply.close):
-            await self._deny(403, "")
-        elif reply.accept is not None or reply.data is not None:
-            self._decided = True
-            self._stop_handshake()
-            accept = dict(reply.accept or {"type": "websocket.accept"})
-            accept.setdefault("subprotocol", self._subprotocol())
-            logger.info('"WebSocket CONNECT %s" 101', self._path)
-            await self._outbox.open(accept)
+            await self._deny(403)
+        elif self._handshake is not None and (reply.accept is not None or reply.data is not None):
+            handshake, self._handshake = self._handshake, None
+            await handshake.accept(reply)
             if self._lane is not None and not self._busy:
                 self._lane.start()
 
@@ -401,42 +347,12 @@ class WebSocket:
             books.drop("full")
 
     async def _deny(
-        self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+        self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
-        self._decided = self._denied = True
-        self._stop_handshake()
-        await self._outbox.shut()
-        await self._refuse(status, reason, headers)
-
-    async def _refuse(
-        self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
-        logger.info('"WebSocket REJECT %s" %d', self._path, status)
-        try:
-            for event in denial(self.scope, status, reason, headers):
-                await self._send(event)
-        except OSError as error:
-            logger.debug("a client left before it was refused: %r", error)
-
-    def _handshake_is_over(self) -> None:
-        self._handshake = None
-        if not self._decided:
-            logger.warning(
-                "WebSocket %s: nobody accepted or refused it within %s s",
-                self._path,
-                self._node.settings.handshake_timeout,
-            )
-            self.end(1013, now=True)
-
-    def _stop_handshake(self) -> None:
         if self._handshake is not None:
-            self._handshake.cancel()
-            self._handshake = None
-
-    def _subprotocol(self) -> str | None:
-        known = self._node.settings.subprotocols
-        offered = self.scope.get("subprotocols") or ()
-        return next((name for name in offered if name in known), None)
+            handshake, self._handshake = self._handshake, None
+            self._denied = True
+            await handshake.deny(status, reason, headers)
 
     # The end.
 
@@ -455,10 +371,10 @@ class WebSocket:
 
     async def _end_of_life(self, code: int) -> None:
         node = self._node
-        self._stop_handshake()
+        if self._handshake is not None:
+            self._handshake.stop()
         if self._lane is not None:
-            left = await self._lane.end(node.settings.drain_timeout)
-            node.layer.books.drop("gone", left)
+            await self._lane.end(node.settings.drain_timeout)
         farewell = node.spawn(self._farewell(code)) if self._ending is not None else None
         try:
             await self._disconnect(code)
@@ -471,13 +387,14 @@ class WebSocket:
             node.leave(self)
 
     async def _farewell(self, code: int) -> None:
-        if not self._decided:
-            await self._deny(500 if code == 1011 else 503, "")
+        if self._handshake is not None:
+            await self._deny(500 if code == 1011 else 503)
         else:
             await self._outbox.close(closing(code), _CLOSE_PATIENCE)
 
     async def _disconnect(self, code: int) -> None:
-        logger.info('"WebSocket DISCONNECT %s" %d', self._path, code)
+        client = {"client": self.scope.get("client")}
+        logger.info('"WebSocket DISCONNECT %s" %d', self._path, code, extra=client)
         content: Content = {
             "reply_channel": self.channel_name,
             "path": self._path,
@@ -503,9 +420,5 @@ class WebSocket:
         self._max_size = handler.options.max_size or self._max_size
         self._outbox.limit(self._node.limits(handler.options))
 
-    def _prepare_shared(self, message: Encoded) -> Reply:
-        try:
-            return prepare(message.decode())
-        except InvalidContent as error:
-            logger.error("a message to %s was dropped: %s", self.channel_name, error)
-            return _UNREADABLE
+
+__all__ = ["WebSocket"]

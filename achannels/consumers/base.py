@@ -2,7 +2,8 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, ClassVar, NoReturn
 
 from achannels.contracts import ChannelLayer
@@ -27,11 +28,11 @@ class BadFrame(ControlFlow):
         self.reason = reason
 
 
-class ConsumerScope(dict[str, Any]):
-    """The ASGI scope as a class consumer sees it; its own copy, so writing reaches nobody else."""
+class ConsumerScope(ChainMap[str, Any]):
+    """The ASGI scope as a class consumer sees it; what it writes lies over it, for it alone."""
 
-    def __init__(self, scope: Mapping[str, Any], consumer: str) -> None:
-        super().__init__(scope)
+    def __init__(self, scope: MutableMapping[str, Any], consumer: str, **over: Any) -> None:
+        super().__init__(over, scope)
         self.consumer = consumer
 
     def __missing__(self, key: str) -> NoReturn:
@@ -71,7 +72,7 @@ class AsyncConsumer:
     outbox_bytes: int | None = None
     max_size: int | None = None
 
-    scope: Mapping[str, Any]
+    scope: MutableMapping[str, Any]
     kwargs: Mapping[str, Any]
     channel_name: str
     channel_layer: ChannelLayer

@@ -1,0 +1,111 @@
+"""Lane: the events for a socket's class consumer, one at a time, between its frames."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from achannels.asgi.node import Node
+from achannels.codec import Encoded
+from achannels.dispatch import Connection, Handler
+from achannels.types import Content
+
+logger = logging.getLogger("achannels.server")
+
+Failed = Callable[[Exception, Handler, Content], Awaitable[bool]]
+
+
+class Lane:
+    """A queue of events; made when the first one comes, since most sockets never get any.
+
+    Args:
+        node: Of the socket.
+        connection: Of the socket.
+        path: Of the socket, for the log.
+        failed: Answers what the consumer raised, and says whether the socket goes on.
+    """
+
+    __slots__ = ("_connection", "_events", "_failed", "_node", "_path", "_task")
+
+    def __init__(self, node: Node, connection: Connection, path: str, failed: Failed) -> None:
+        self._node = node
+        self._connection = connection
+        self._path = path
+        self._failed = failed
+        self._events: deque[Encoded] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, message: Encoded, capacity: int, *, group: bool) -> bool:
+        """Take an event; `False` when a direct one finds `capacity` events waiting."""
+        if len(self._events) >= capacity:
+            if group:
+                self._node.layer.books.drop("full")
+            return group
+        self._events.append(message)
+        return True
+
+    def start(self) -> None:
+        """Handle what waits in a task, while the socket's own task waits for a frame."""
+        if self._task is None and self._events:
+            self._task = self._node.spawn(self._run())
+
+    async def wait(self) -> None:
+        """Wait until the task has handled what waited."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def handle(self) -> None:
+        """Handle what waits, in the caller's task; stops when the socket ends."""
+        while self._events and await self._handle(self._events.popleft().decode()):
+            pass
+
+    async def end(self, timeout: float) -> None:
+        """Drop what waits, and wait for the event in hand; cancel it after `timeout` seconds."""
+        self._node.layer.books.drop("gone", len(self._events))
+        self._events.clear()
+        task = self._task
+        if task is not None:
+            await asyncio.wait([task], timeout=timeout)
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        try:
+            await self.handle()
+        finally:
+            self._task = None
+
+    async def _handle(self, content: Content) -> bool:
+        books = self._node.layer.books
+        instances = self._connection.instances
+        if not instances:
+            books.drop("no_handler")
+            logger.error(
+                "WebSocket %s: an event of type %r, and no class consumer to take it",
+                self._path,
+                content.get("type"),
+            )
+            return True
+        consumer = next(iter(instances))
+        handler = self._node.dispatcher.handler(consumer)
+        channel = self._node.channels["websocket.receive"]
+        known = goes_on = True
+        try:
+            known = await handler(self._connection, channel, content, {})
+        except Exception as error:  # noqa: BLE001 - every kind is answered there
+            goes_on = await self._failed(error, handler, content)
+        if known:
+            books.delivered += 1
+        else:
+            books.drop("no_handler")
+            kind = content.get("type")
+            logger.error(
+                "%s has no method for type %r. %s", handler.name, kind, consumer.near(kind)
+            )
+        return goes_on
+
+
+__all__ = ["Lane"]
