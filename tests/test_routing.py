@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from achannels import patterns
 from achannels.exceptions import ConfigurationError, NoRoute
 from achannels.routing import (
     Include,
@@ -634,3 +635,46 @@ def test_a_routing_that_is_none_is_refused(routing: Any, text: str) -> None:
     if text.startswith("routing [...]"):
         told = text.replace("routing [...]", "include([...], path='^/')")
         assert refusal(lambda: include(routing, path="^/")).startswith(told)
+
+
+# --- the guide ------------------------------------------------------------------
+
+GUIDE = (Path(__file__).parent.parent / "docs" / "guide" / "routing.md").read_text()
+
+
+@pytest.mark.usefixtures("chat")
+def test_the_guide_runs_as_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(patterns, "_converters", dict(patterns._converters))
+    monkeypatch.setattr(patterns, "_registered", {})
+    names: dict[str, Any] = {"__name__": "chat.routing"}
+    for block in re.findall(r"```python[^\n]*\n(.*?)```", GUIDE, re.DOTALL):
+        exec(block, names)
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 3
+    assert f"```text\n{printed}```" in GUIDE
+
+    names["consumer"] = lambda message: None
+    names["consumer"].__qualname__ = "consumer"
+    errors = re.findall(r"^(route\w*\(.*?\)): (.*)", GUIDE, re.MULTILINE)
+    assert len(errors) == 6
+    for call, text in errors:
+        with pytest.raises(ConfigurationError) as refused:
+            eval(call, names)
+        assert str(refused.value) == f"{call}: {text}"
+
+
+def test_the_table_of_paths_in_the_guide_is_right() -> None:
+    rows = re.findall(
+        r"^\| `(r?\".*\")` \| \w+ .* \| (.*) \| (.*) \| (.*) \|$", GUIDE, re.MULTILINE
+    )
+    assert len(rows) == 7
+    for source, *cells in rows:
+        router = Router([route("news", first, path=eval(source))])
+        for path, cell in zip(("/chat/", "/chat/lobby/", "/chat/lobby/log/"), cells, strict=True):
+            match = router.match("news", {"path": path})
+            told = cell.strip("`")
+            assert (match is None) == (told == "no")
+            if match and told != "yes":
+                assert match.kwargs == eval(f"dict({told})")
