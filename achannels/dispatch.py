@@ -71,7 +71,7 @@ class Connection:
         self.scope = scope
         self.layer = layer
         self.reply_channel: Channel | None = ReplyChannel(socket, layer) if socket else None
-        self.instances: dict[type, AsyncConsumer] | None = None
+        self.instances: dict[type[AsyncConsumer], AsyncConsumer] | None = None
         self.session: Content | None = None
         self.user: Any = None
 

@@ -148,6 +148,17 @@ def frame_content(event: Event, reply_channel: str, path: str, order: int) -> Co
     return {"reply_channel": reply_channel, "path": path, "order": order, "bytes": event["bytes"]}
 
 
+def disconnect_content(reply_channel: str, path: str, order: int, code: int) -> Content:
+    """Return the content of `websocket.disconnect`."""
+    return {"reply_channel": reply_channel, "path": path, "order": order, "code": code}
+
+
+def code_of(event: Event) -> int:
+    """Return the code of a `websocket.disconnect` event: 1005 when the peer gave none."""
+    code = event.get("code")
+    return 1005 if code is None else int(code)
+
+
 def frame_size(event: Event, limit: int) -> int:
     """Return the bytes of a frame; of a text that cannot reach the limit, its characters."""
     text = event.get("text")
@@ -275,8 +286,10 @@ __all__ = [
     "UNREADABLE",
     "Reply",
     "closing",
+    "code_of",
     "connect_content",
     "denial",
+    "disconnect_content",
     "frame_content",
     "frame_size",
     "headers_of",

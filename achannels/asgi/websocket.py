@@ -9,7 +9,9 @@ from achannels.asgi.events import (
     UNREADABLE,
     Reply,
     closing,
+    code_of,
     connect_content,
+    disconnect_content,
     frame_content,
     frame_size,
     path_of,
@@ -48,7 +50,6 @@ class WebSocket:
 
     __slots__ = (
         "_busy",
-        "_code",
         "_connection",
         "_deciding",
         "_denied",
@@ -235,8 +236,7 @@ class WebSocket:
             event = await self._receive()
             self._idle = False
             if event["type"] == "websocket.disconnect":
-                code = event.get("code")
-                return 1005 if code is None else int(code)
+                return code_of(event)
             if outbox.close_sent:
                 continue
             self._order += 1
@@ -262,13 +262,15 @@ class WebSocket:
         if self._lane is not None and self._handshake is None:
             await self._lane.handle()
 
-    async def _handle(self, found: Found, channel: str, content: Content) -> bool:
+    async def _handle(self, found: Found, channel: str, content: Content, attempt: int = 1) -> bool:
         """Run a consumer; return whether the socket goes on."""
         handler, kwargs = found
         try:
-            await handler(self._connection, self._node.channels[channel], content, kwargs)
+            await handler(
+                self._connection, self._node.channels[channel], content, kwargs, attempt=attempt
+            )
         except Exception as error:  # noqa: BLE001 - every kind is answered there
-            return await self._failed(error, found, channel, content)
+            return await self._failed(error, found, channel, content, attempt)
         return True
 
     async def _failed(
@@ -291,17 +293,7 @@ class WebSocket:
                 return True
             case ConsumeLater() if attempt <= handler.options.retries:
                 await asyncio.sleep(_LATER if error.delay is None else error.delay)
-                try:
-                    await handler(
-                        self._connection,
-                        self._node.channels[channel],
-                        content,
-                        found[1],
-                        attempt=attempt + 1,
-                    )
-                except Exception as again:  # noqa: BLE001 - answered in the same way
-                    return await self._failed(again, found, channel, content, attempt + 1)
-                return True
+                return await self._handle(found, channel, content, attempt + 1)
             case _:
                 log_error(handler, channel, self._path, error)
                 self.end(1011)
@@ -341,6 +333,8 @@ class WebSocket:
         books = self._node.layer.books
         self._deciding -= 1
         await self._decide(reply)
+        if self._denied:
+            self.end(1006)
         if reply.data is None and reply.close is None:
             books.delivered += 1
         elif not self._outbox.push(reply, group=False):
@@ -358,16 +352,14 @@ class WebSocket:
 
     async def _last_event(self) -> int:
         """Wait for the server's word that the closed socket is gone."""
-        code = self._ending or 1006
         try:
             async with asyncio.timeout(_LAST_EVENT):
                 while True:
                     event = await self._receive()
                     if event["type"] == "websocket.disconnect":
-                        found = event.get("code")
-                        return 1005 if found is None else int(found)
+                        return code_of(event)
         except TimeoutError:
-            return code
+            return 1006
 
     async def _end_of_life(self, code: int) -> None:
         node = self._node
@@ -380,11 +372,12 @@ class WebSocket:
             await self._disconnect(code)
             await node.dispatcher.forget(self._connection)
         finally:
+            node.layer.detach(self.channel_name)
             if farewell is not None:
                 await asyncio.wait([farewell])
             await self._outbox.shut()
-            node.layer.detach(self.channel_name)
             node.leave(self)
+            self._task = None
 
     async def _farewell(self, code: int) -> None:
         if self._handshake is not None:
@@ -395,12 +388,7 @@ class WebSocket:
     async def _disconnect(self, code: int) -> None:
         client = {"client": self.scope.get("client")}
         logger.info('"WebSocket DISCONNECT %s" %d', self._path, code, extra=client)
-        content: Content = {
-            "reply_channel": self.channel_name,
-            "path": self._path,
-            "order": self._order + 1,
-            "code": code,
-        }
+        content = disconnect_content(self.channel_name, self._path, self._order + 1, code)
         found = self._node.dispatcher.find("websocket.disconnect", content)
         if found is None:
             return
@@ -414,11 +402,10 @@ class WebSocket:
 
     def _apply(self, found: Found | None) -> None:
         """Take over the limits that the socket's consumer asks for."""
-        if found is None:
-            return
-        handler = found[0]
-        self._max_size = handler.options.max_size or self._max_size
-        self._outbox.limit(self._node.limits(handler.options))
+        if found is not None:
+            options = found[0].options
+            self._max_size = options.max_size or self._max_size
+            self._outbox.limit(self._node.limits(options))
 
 
 __all__ = ["WebSocket"]
