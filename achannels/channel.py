@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from achannels.contracts import ChannelLayer, DeadLetter, Socket, WorkLayer
@@ -66,13 +66,15 @@ def seconds_until(delay: float | timedelta | None, eta: datetime | None) -> floa
                 f"send(eta={eta!r}): a naive datetime names no moment. "
                 "Give an aware one, for example django.utils.timezone.now() + timedelta(hours=1)."
             )
-        return max(0.0, (eta - datetime.now(timezone.utc)).total_seconds())
+        return max(0.0, (eta - datetime.now(UTC)).total_seconds())
     if isinstance(delay, timedelta):
         delay = delay.total_seconds()
     if not delay:
         return 0.0
     if not 0 < delay < float("inf"):
-        raise ConfigurationError(f"send(delay={delay!r}): a delay is a number of seconds from 0 up.")
+        raise ConfigurationError(
+            f"send(delay={delay!r}): a delay is a number of seconds from 0 up."
+        )
     return float(delay)
 
 

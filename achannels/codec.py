@@ -39,7 +39,7 @@ class Encoded:
 
     def decode(self) -> Content:
         """Return a fresh content that its receiver may change."""
-        return cast(Content, ormsgpack.unpackb(self.body))
+        return cast("Content", ormsgpack.unpackb(self.body))
 
 
 def encode(content: Mapping[str, Any], target: str, limit: int) -> Encoded:
@@ -70,47 +70,53 @@ def encode(content: Mapping[str, Any], target: str, limit: int) -> Encoded:
     return Encoded(body)
 
 
-def _explain(value: object, place: str, depth: int) -> str | None:  # noqa: PLR0911
+def _explain(value: object, place: str, depth: int) -> str | None:
+    """Return what is wrong with a value that did not encode, and where in the content it is."""
     if depth > _MAX_DEPTH:
         return f"{place[:60]}... is nested deeper than messages may be ({_MAX_DEPTH} levels)."
-    match value:
-        case dict():
-            for key, item in value.items():
-                if not isinstance(key, str):
-                    return (
-                        f"{place} has the key {key!r} of type {type(key).__name__}; "
-                        f"keys are str. Send str({key!r})."
-                    )
-                if found := _explain(item, f"{place}[{key!r}]", depth + 1):
-                    return found
-        case list() | tuple():
-            for index, item in enumerate(value):
-                if found := _explain(item, f"{place}[{index}]", depth + 1):
-                    return found
-        case bool() | None | float() | bytes() | bytearray() | memoryview():
-            return None
-        case int():
-            if not -(2**63) <= value < 2**64:
-                return f"{place} is {value!r}; an int has at most 64 bits. Send it as a str."
-        case str():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                return (
-                    f"{place} is not Unicode text: it has a lone surrogate at position "
-                    f"{error.start}. Send bytes instead."
-                )
-        case _:
-            kind = type(value).__name__
-            name = place.split("['")[-1].removesuffix("']")
-            advice = _ADVICE.get(type(value))
-            step = f"Send {name}.{advice}." if advice else f"Send str({name}) or its fields."
-            article = "an" if kind[0].lower() in "aeiou" else "a"
-            return (
-                f"{place} is {article} {kind}; messages carry bytes, str, int, float, list, dict, "
-                f"bool and None. {step}"
-            )
+    if isinstance(value, dict):
+        return _explain_dict(value, place, depth)
+    if isinstance(value, list | tuple):
+        found = (_explain(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value))
+        return next(filter(None, found), None)
+    return _explain_leaf(value, place)
+
+
+def _explain_dict(value: dict[Any, Any], place: str, depth: int) -> str | None:
+    for key, item in value.items():
+        if not isinstance(key, str):
+            kind = type(key).__name__
+            return f"{place} has the key {key!r} of type {kind}; keys are str. Send str({key!r})."
+        if found := _explain(item, f"{place}[{key!r}]", depth + 1):
+            return found
     return None
+
+
+def _explain_leaf(value: object, place: str) -> str | None:
+    if value is None or isinstance(value, bool | float | bytes | bytearray | memoryview):
+        return None
+    if isinstance(value, int):
+        if -(2**63) <= value < 2**64:
+            return None
+        return f"{place} is {value!r}; an int has at most 64 bits. Send it as a str."
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            return (
+                f"{place} is not Unicode text: it has a lone surrogate at position "
+                f"{error.start}. Send bytes instead."
+            )
+        return None
+    kind = type(value).__name__
+    name = place.split("['")[-1].removesuffix("']")
+    advice = _ADVICE.get(type(value))
+    step = f"Send {name}.{advice}." if advice else f"Send str({name}) or its fields."
+    article = "an" if kind[0].lower() in "aeiou" else "a"
+    return (
+        f"{place} is {article} {kind}; messages carry bytes, str, int, float, list, dict, bool "
+        f"and None. {step}"
+    )
 
 
 __all__ = ["Encoded", "encode"]

@@ -140,14 +140,11 @@ class Dispatcher:
 
     def _compile(self, consumer: Any) -> Handler:
         options = Options.of(consumer)
-        name = f"{consumer.__module__}.{consumer.__qualname__}" if hasattr(
-            consumer, "__qualname__"
-        ) else f"{type(consumer).__module__}.{type(consumer).__qualname__}"
+        name = _name(consumer)
         state = State(options, name, self.loaders) if _asks(options) else None
         if isinstance(consumer, type) and issubclass(consumer, AsyncConsumer):
             return ClassHandler(consumer, name, options, state)
-        call = consumer if inspect.isroutine(consumer) else getattr(consumer, "__call__", consumer)
-        if inspect.iscoroutinefunction(inspect.unwrap(call)) or inspect.iscoroutinefunction(call):
+        if _is_async(consumer):
             return AsyncHandler(consumer, name, options, state)
         return SyncHandler(consumer, name, options, state, self.threads, self.send_timeout)
 
@@ -432,6 +429,16 @@ def log_error(handler: Handler, channel: str, path: str | None, error: BaseExcep
         exc_info=error,
         extra={"consumer": handler.name, "channel": channel, "path": path},
     )
+
+
+def _name(consumer: Any) -> str:
+    named = consumer if hasattr(consumer, "__qualname__") else type(consumer)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _is_async(consumer: Any) -> bool:
+    call = consumer if inspect.isroutine(consumer) else type(consumer).__call__
+    return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(inspect.unwrap(call))
 
 
 def _asks(options: Options) -> bool:

@@ -130,7 +130,7 @@ class RequestTimeout(AChannelsError):
     """The client did not send the rest of its request body within `http_timeout`."""
 
 
-class ControlFlow(Exception):  # noqa: N818 - raised by consumers to steer, not to report an error
+class ControlFlow(Exception):
     """Root of what a consumer raises to say what shall happen to its message."""
 
 

@@ -46,7 +46,9 @@ def node_of(channel: str) -> str | None:
 
 def _explain(kind: str, name: object, wrong: re.Pattern[str], allowed: str) -> InvalidName:
     if not isinstance(name, str):
-        return InvalidName(f"{kind} name {name!r} is of type {type(name).__name__}; it must be a str.")
+        return InvalidName(
+            f"{kind} name {name!r} is of type {type(name).__name__}; it must be a str."
+        )
     if not name:
         return InvalidName(f"{kind} name '' is empty; it needs 1 to {MAX_LENGTH} characters.")
     found = wrong.search(name)

@@ -61,7 +61,9 @@ class Options:
             for name in cls.__dataclass_fields__
             if hasattr(consumer, name)
         }
-        where = f"{getattr(consumer, '__module__', '')}.{getattr(consumer, '__qualname__', consumer)}"
+        where = (
+            f"{getattr(consumer, '__module__', '')}.{getattr(consumer, '__qualname__', consumer)}"
+        )
         found["backoff"] = _seconds(found.get("backoff", 1.0), where)
         options = cls(**found)
         options._check(where)

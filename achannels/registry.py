@@ -98,7 +98,9 @@ def backend_class(alias: str, config: Mapping[str, Any]) -> type:
     if isinstance(path, type):
         return path
     if not isinstance(path, str) or "." not in path:
-        raise ConfigurationError(f"{place} is {path!r}; give a dotted path, for example {MEMORY!r}.")
+        raise ConfigurationError(
+            f"{place} is {path!r}; give a dotted path, for example {MEMORY!r}."
+        )
     module_name, _, name = BACKENDS.get(path, path).rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name)

@@ -93,14 +93,14 @@ class Worker:
             if taken is not None:
                 self._begin(taken)
 
-    async def stop(self, timeout: float) -> None:
+    async def stop(self, patience: float) -> None:
         """Wait for the messages in hand, then cancel what is left; call it when `run` has ended.
 
         Args:
-            timeout: Seconds to wait.
+            patience: Seconds to wait.
         """
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+            await asyncio.wait(self._tasks, timeout=patience)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

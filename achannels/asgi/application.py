@@ -2,8 +2,7 @@
 
 import asyncio
 import importlib
-from collections.abc import Callable
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from achannels import registry
 from achannels.asgi import http as requests
@@ -12,7 +11,7 @@ from achannels.asgi.events import path_of
 from achannels.asgi.node import Node
 from achannels.asgi.origin import HostCheck, OriginCheck
 from achannels.asgi.settings import SettingKeywords, Settings, resolve
-from achannels.asgi.websocket import WebSocket
+from achannels.asgi.websocket import WebSocket, claims
 from achannels.auth import get_user_loader
 from achannels.consumers.threads import Threads
 from achannels.contracts import ChannelLayer
@@ -20,6 +19,9 @@ from achannels.dispatch import Dispatcher, Loaders
 from achannels.routing import Router, Routing
 from achannels.sessions import ChannelSessions, get_http_sessions
 from achannels.types import ASGIApplication, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Application:
@@ -171,7 +173,7 @@ class Application:
         await send({"type": "http.response.body", "body": b"Not Found"})
 
     def _claims(self, scope: Scope) -> bool:
-        return self.router.claims("websocket.", {"path": path_of(scope)})
+        return claims(self.router, {"path": path_of(scope)})
 
 
 def get_asgi_application(**settings: Unpack[SettingKeywords]) -> Application:

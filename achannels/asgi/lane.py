@@ -62,13 +62,13 @@ class Lane:
         while self._events and await self._handle(self._events.popleft().decode()):
             pass
 
-    async def end(self, timeout: float) -> None:
-        """Drop what waits, and wait for the event in hand; cancel it after `timeout` seconds."""
+    async def end(self, patience: float) -> None:
+        """Drop what waits, and wait for the event in hand; cancel it after `patience` seconds."""
         self._node.layer.books.drop("gone", len(self._events))
         self._events.clear()
         task = self._task
         if task is not None:
-            await asyncio.wait([task], timeout=timeout)
+            await asyncio.wait([task], timeout=patience)
             task.cancel()
             await asyncio.wait([task])
 

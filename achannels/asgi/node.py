@@ -82,9 +82,7 @@ class Node:
         await self.layer.open()
         background = [name for name in self.router.channels if not name.startswith(EMBEDDED)]
         if background:
-            self.worker = Worker(
-                self.dispatcher, self.layer, background, self.settings.concurrency
-            )
+            self.worker = Worker(self.dispatcher, self.layer, background, self.settings.concurrency)
             self._running = self.loop.create_task(self.worker.run(), name="achannels worker")
             self._running.add_done_callback(_report)
 

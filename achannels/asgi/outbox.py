@@ -208,8 +208,8 @@ class Outbox:
     def _push_now(self, reply: Reply) -> None:
         try:
             rest = self._start(reply.data)
-        except Exception:
-            self._refused()
+        except Exception as error:  # noqa: BLE001 - whoever pushes is not to blame
+            self._refused(error)
             rest = None
         if rest is not None:
             self._writing = self._in_flight = True
@@ -265,8 +265,8 @@ class Outbox:
                 turn += 1
                 if turn % _TURN == 0:
                     await asyncio.sleep(0)
-        except Exception:
-            self._refused()
+        except Exception as error:  # noqa: BLE001 - the writer has no caller to tell
+            self._refused(error)
         finally:
             self._writing = False
             self._writer = None
@@ -335,8 +335,8 @@ class Outbox:
         self._drop_queue()
         self._end(1006)
 
-    def _refused(self) -> None:
-        logger.exception("the server refused an event; its socket is given up")
+    def _refused(self, error: Exception) -> None:
+        logger.error("the server refused an event; its socket is given up", exc_info=error)
         self._gone()
 
     def _drop_queue(self) -> None:

@@ -115,6 +115,18 @@ class Settings:
         return settings
 
     def _check(self) -> None:
+        self._check_numbers()
+        self._check_words()
+        if isinstance(self.subprotocols, str) or not all(
+            isinstance(name, str) for name in self.subprotocols
+        ):
+            raise _wrong("subprotocols", self.subprotocols, "a list of str")
+        for key in ("user", "lifespan"):
+            value = getattr(self, key)
+            if value is not None and not callable(value) and not isinstance(value, str):
+                raise _wrong(key, value, "a function, its dotted name, or None")
+
+    def _check_numbers(self) -> None:
         for key in ("threads", "concurrency", "outbox_capacity", "outbox_bytes", "max_size"):
             value = getattr(self, key)
             if type(value) is not int or value < 1:
@@ -123,22 +135,16 @@ class Settings:
             value = getattr(self, key)
             if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
                 raise _wrong(key, value, "seconds above 0")
+
+    def _check_words(self) -> None:
         if self.overflow not in OVERFLOW:
             raise _wrong("overflow", self.overflow, " or ".join(map(repr, OVERFLOW)))
         if self.unrouted not in ("reject", "accept"):
             raise _wrong("unrouted", self.unrouted, "'reject' or 'accept'")
         if self.mode != "embedded":
             raise _wrong("mode", self.mode, "'embedded'")
-        if isinstance(self.subprotocols, str) or not all(
-            isinstance(name, str) for name in self.subprotocols
-        ):
-            raise _wrong("subprotocols", self.subprotocols, "a list of str")
         if not isinstance(self.send_on_commit, bool):
             raise _wrong("send_on_commit", self.send_on_commit, "True or False")
-        for key in ("user", "lifespan"):
-            value = getattr(self, key)
-            if value is not None and not callable(value) and not isinstance(value, str):
-                raise _wrong(key, value, "a function, its dotted name, or None")
 
 
 def resolve(key: str, value: Any) -> Any:

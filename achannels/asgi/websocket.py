@@ -26,6 +26,7 @@ from achannels.codec import Encoded, encode
 from achannels.consumers.base import BadFrame
 from achannels.dispatch import Connection, Handler, log_error
 from achannels.exceptions import ConsumeLater, DenyConnection, Reject, StopConsumer
+from achannels.routing import Router
 from achannels.types import Content, Receive, Scope, Send
 
 logger = logging.getLogger("achannels.server")
@@ -101,7 +102,7 @@ class WebSocket:
         content = connect_content(self.scope, self._path, "")
         if not node.origin(self.scope):
             await self._deny(403, "this page may not open a socket here")
-        elif not node.router.claims("websocket.", content) and node.settings.unrouted == "reject":
+        elif node.settings.unrouted == "reject" and not claims(node.router, content):
             await self._deny(404, "there is nothing at this path")
         elif node.draining:
             await self._deny(503, "the server is stopping")
@@ -226,19 +227,15 @@ class WebSocket:
         find = self._node.dispatcher.find
         outbox = self._outbox
         while True:
-            if self._ending is not None:
-                return self._ending
-            if self._denied:
-                return 1006
-            if outbox.close_sent:
-                return await self._last_event()
+            if self._ending is not None or self._denied:
+                return self._ending or 1006
             self._idle = True
             event = await self._receive()
             self._idle = False
             if event["type"] == "websocket.disconnect":
                 return code_of(event)
             if outbox.close_sent:
-                continue
+                return await self._last_event()
             self._order += 1
             content = frame_content(event, self.channel_name, self._path, self._order)
             if (size := frame_size(event, self._max_size)) > self._max_size:
@@ -408,4 +405,11 @@ class WebSocket:
             self._outbox.limit(self._node.limits(options))
 
 
-__all__ = ["WebSocket"]
+def claims(router: Router, content: Mapping[str, Any]) -> bool:
+    """Return whether a route on connect or receive may take a socket with this handshake."""
+    return router.claims("websocket.connect", content) or router.claims(
+        "websocket.receive", content
+    )
+
+
+__all__ = ["WebSocket", "claims"]

@@ -44,8 +44,10 @@ class ConsumerScope(ChainMap[str, Any]):
 
 
 class AsyncConsumer:
-    """Code for messages as a class: `await Channel("mail").send({"type": "news.letter", ...})`
-    calls `async def news_letter(self, event)`.
+    """Code for messages as a class.
+
+    `await Channel("mail").send({"type": "news.letter", ...})` calls
+    `async def news_letter(self, event)`.
 
     On a named channel there is one instance per message. The table from `type` to method is made
     when the class is made: it holds the public `async def` methods that subclasses define; dots in

@@ -24,8 +24,10 @@ def set_hygiene(*around: Callable[[], None]) -> None:
 
 
 def set_runner(runner: Runner | None) -> Runner | None:
-    """Have `runner` run `def` consumers instead of the pool (in tests that share one database
-    connection), and return the one before."""
+    """Have `runner` run `def` consumers instead of the pool, and return the one before.
+
+    For tests that share one database connection.
+    """
     before = _Hygiene.runner
     _Hygiene.runner = runner
     return before

@@ -53,8 +53,10 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         await self.accept()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Take a frame; exactly one of the two is given. A narrower override takes one kind only:
-        the other closes the socket with 1003."""
+        """Take a frame; exactly one of the two is given.
+
+        A narrower override takes one kind only: the other closes the socket with 1003.
+        """
 
     async def disconnect(self, code: int) -> None:
         """The socket ended, with the peer's code: 1005 for none given, 1006 for a lost one."""
