@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any, Unpack
 
 from achannels import registry
@@ -61,6 +62,7 @@ class Application:
         self._starting: asyncio.Task[Node] | None = None
         self._lifespan: Callable[[Any], Any] | None = resolve("lifespan", self.settings.lifespan)
         self._around: list[Any] = []
+        self._entering = False
         self._routes_http = "http.request" in self.router.channels
         self.hosts: HostCheck | None = None
         self.channel_sessions: ChannelSessions | None = None
@@ -97,24 +99,39 @@ class Application:
             raise ValueError(f"achannels serves http, websocket and lifespan, not {kind!r}.")
 
     async def __aenter__(self) -> "Application":
-        await self.node()
-        if self._lifespan is not None:
-            around = self._lifespan(self)
-            await around.__aenter__()
-            self._around.append(around)
+        self._entering = True
+        try:
+            node = await self.node()
+            if self._lifespan is not None:
+                around = self._lifespan(self)
+                await around.__aenter__()
+                self._around.append(around)
+            node.work()
+        except BaseException:
+            await self.__aexit__(*sys.exc_info())
+            raise
+        finally:
+            self._entering = False
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        node, self._node = self._node, None
-        if node is not None:
-            await node.stop()
-        if self._around:
-            await self._around.pop().__aexit__(*exc_info)
+        try:
+            if self._node is not None:
+                await self._node.stop()
+                self._node = None
+        finally:
+            if self._around:
+                await self._around.pop().__aexit__(*exc_info)
 
     async def node(self) -> Node:
         """Return the node of the running loop, started."""
         node = self._node
-        if node is not None and node.loop is asyncio.get_running_loop():
+        if (
+            node is not None
+            and node.loop is asyncio.get_running_loop()
+            and node.layer is self.layer
+            and not node.stopped
+        ):
             return node
         return await self._start()
 
@@ -148,6 +165,8 @@ class Application:
             OriginCheck(self.settings.allowed_origins, self.hosts),
         )
         await node.start()
+        if not self._entering:
+            node.work()
         self._node = node
         return node
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from achannels.asgi.origin import OriginCheck
 from achannels.asgi.outbox import Limits
@@ -52,11 +53,13 @@ class Node:
         self.origin = origin
         self.sockets: set[Ending] = set()
         self.draining = False
+        self.stopped = False
         self.worker: Worker | None = None
         self._limits: dict[Options | None, Limits] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
         self._emptied: asyncio.Future[None] | None = None
+        nodes.add(self)
         self.channels = {
             name: Channel(name, channel_layer=layer)
             for name in (
@@ -74,12 +77,21 @@ class Node:
         return len(self._tasks) + (self.worker.busy if self.worker else 0)
 
     async def start(self) -> None:
-        """Open the layer and start the worker.
+        """Open the layer.
 
         Raises:
-            ConfigurationError: The layer lives on another loop, or cannot do what a consumer asks.
+            ConfigurationError: The layer lives on another loop.
         """
         await self.layer.open()
+
+    def work(self) -> None:
+        """Start the worker, if there are background channels and it does not run.
+
+        Raises:
+            ConfigurationError: The layer cannot do what a consumer asks.
+        """
+        if self.worker is not None:
+            return
         background = [name for name in self.router.channels if not name.startswith(EMBEDDED)]
         if background:
             self.worker = Worker(self.dispatcher, self.layer, background, self.settings.concurrency)
@@ -109,6 +121,8 @@ class Node:
                 socket.end(1012, now=True)
         await self._end_tasks(deadline)
         self.dispatcher.threads.close()
+        self.stopped = True
+        nodes.discard(self)
 
     def limits(self, options: Options | None) -> Limits:
         """Return what may wait for a client of a consumer with these options."""
@@ -151,9 +165,13 @@ class Node:
                 return
 
 
+nodes: WeakSet[Node] = WeakSet()
+"""The nodes of this process that were not stopped; tests look for leaks in them."""
+
+
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         logger.error("a task of the node failed", exc_info=task.exception())
 
 
-__all__ = ["EMBEDDED", "Ending", "Node"]
+__all__ = ["EMBEDDED", "Ending", "Node", "nodes"]
