@@ -1,14 +1,26 @@
-"""The bridge to `def` consumers: a bounded pool of threads, one socket's calls in order."""
+"""The bridge to `def` consumers: a bounded pool of threads, one socket's calls in order.
+
+The pool is our own because `concurrent.futures` costs twice the whole hand-over: its future has a
+lock, and is chained to one of the loop. Here a job goes through one queue, and its result comes
+back with one `call_soon_threadsafe`.
+"""
 
 import asyncio
+import logging
+import threading
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from queue import SimpleQueue
 from typing import Any
 
 from achannels.sync import Call, Collected, collected
 
+logger = logging.getLogger("achannels.consumer")
+
 Runner = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+_Outcome = Exception | None
+_Job = tuple[Context, Callable[[], _Outcome], asyncio.Future[_Outcome]]
 
 
 class _Hygiene:
@@ -34,19 +46,21 @@ def set_runner(runner: Runner | None) -> Runner | None:
 
 
 class Threads:
-    """Runs plain functions beside the loop.
+    """Runs plain functions beside the loop; used from one loop at a time.
 
     Args:
-        limit: How many run at once, at most.
+        limit: How many run at once, at most. Threads are started as they are needed.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._pool: ThreadPoolExecutor | None = None
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._started = 0
+        self._running = 0
 
     async def run(
         self, function: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> tuple[list[Call], BaseException | None]:
+    ) -> tuple[list[Call], Exception | None]:
         """Call a function in a thread and collect what it sends.
 
         A caller that is cancelled waits for the thread all the same, since a thread cannot be
@@ -58,14 +72,16 @@ class Threads:
         sends = Collected()
         around = _Hygiene.around
 
-        def call() -> BaseException | None:
+        def call() -> _Outcome:
             collected.set(sends)
-            for step in around:
-                step()
             try:
+                for step in around:
+                    step()
                 function(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - it is the caller's to raise
                 return error
+            except BaseException as error:  # noqa: BLE001 - sys.exit() ends a consumer, not the node
+                return RuntimeError(f"a consumer raised {error!r}")
             finally:
                 for step in around:
                     step()
@@ -76,29 +92,52 @@ class Threads:
         if runner is not None:
             error = await runner(lambda: context.run(call))
         else:
-            loop = asyncio.get_running_loop()
-            error = await _to_the_end(loop.run_in_executor(self._executor(), context.run, call))
+            self._running += 1
+            try:
+                error = await self._to_the_end(context, call)
+            finally:
+                self._running -= 1
         return sends.calls, error
 
     def close(self) -> None:
-        """Let the threads end when they are idle."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
-            self._pool = None
+        """Let the threads end when they have nothing to do."""
+        for _ in range(self._started):
+            self._jobs.put(None)
+        self._started = 0
 
-    def _executor(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.limit, thread_name_prefix="achannels")
-        return self._pool
+    async def _to_the_end(self, context: Context, call: Callable[[], _Outcome]) -> _Outcome:
+        if self._running > self._started and self._started < self.limit:
+            self._started += 1
+            threading.Thread(
+                target=_work, args=(self._jobs,), name="achannels-consumer", daemon=True
+            ).start()
+        future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        self._jobs.put((context, call, future))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not future.done():
+                await asyncio.wait([future])
+            raise
 
 
-async def _to_the_end(future: asyncio.Future[Any]) -> Any:
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        if not future.done():
-            await asyncio.wait([future])
-        raise
+def _work(jobs: SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        context, call, future = job
+        try:
+            outcome = context.run(call)
+        except Exception as error:  # noqa: BLE001 - of what surrounds the call
+            outcome = error
+        try:
+            future.get_loop().call_soon_threadsafe(_settle, future, outcome)
+        except RuntimeError:
+            logger.warning("a consumer returned after its event loop was closed")
+        del job, context, call, future, outcome
+
+
+def _settle(future: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
 
 
 __all__ = ["Runner", "Threads", "set_hygiene", "set_runner"]
