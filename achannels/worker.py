@@ -172,7 +172,7 @@ class Worker:
 
     async def _settle(self, handler: Handler, taken: Taken, error: BaseException | None) -> None:
         options = handler.options
-        durable = options.durable or taken.durable
+        taken.durable = taken.durable or options.durable
         if error is None or isinstance(error, StopConsumer):
             await self.work.settle(taken)
             return
@@ -182,7 +182,7 @@ class Worker:
             return
         if not isinstance(error, ConsumeLater):
             log_error(handler, taken.channel, None, error)
-            if not durable:
+            if not taken.durable:
                 await self.work.settle(taken)
                 return
         if taken.attempt > options.retries:
