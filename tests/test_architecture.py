@@ -26,7 +26,7 @@ OUTSIDE = {
     "achannels.layers.redis": {"redis"},
     "achannels.legacy": {"asgiref", "django"},
     "achannels.serving": {"uvicorn", "websockets"},
-    "achannels.testing": {"hypothesis", "pytest", "pytest_asyncio", "uvicorn"},
+    "achannels.testing": {"hypothesis", "pytest", "pytest_asyncio", "uvicorn", "websockets"},
 }
 
 # Django finds these by their place; their names are Django's.

@@ -224,6 +224,10 @@ class Membership:
         for group in self._of.pop(channel, ()):
             self._leave(group, channel)
 
+    def groups_of(self, channel: str) -> set[str]:
+        """Return the groups that a channel is a member of."""
+        return set(self._of.get(channel, ()))
+
     def clear(self) -> None:
         """End all memberships."""
         for channel in list(self._of):

@@ -1,0 +1,38 @@
+"""What every test of this repository gets: the kit's fixtures, no blocking calls, no leaks."""
+
+import inspect
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from blockbuster import BlockBuster
+
+from achannels.testing import plugin
+from achannels.testing.leaks import no_leaks
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the plugin also where the package is not installed, only importable."""
+    if not config.pluginmanager.is_registered(plugin):
+        config.pluginmanager.register(plugin, "achannels")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have every coroutine test checked for leaks."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.fixturenames.insert(0, "_no_leaks")
+
+
+@pytest.fixture
+async def _no_leaks() -> AsyncIterator[None]:
+    async with no_leaks():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_calls() -> Iterator[None]:
+    """A call that blocks the event loop fails the test."""
+    blockbuster = BlockBuster()
+    blockbuster.activate()
+    yield
+    blockbuster.deactivate()
