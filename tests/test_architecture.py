@@ -1,4 +1,4 @@
-"""The direction of imports, what is public, how long a module is, and which version this is."""
+"""The direction of imports, what is public, how long a module is, and what the texts repeat."""
 
 import importlib
 import pkgutil
@@ -123,3 +123,8 @@ def test_the_changelog_begins_with_this_version() -> None:
     if headings[0] == "Unreleased":
         del headings[0]
     assert headings[0] == achannels.__version__
+
+
+def test_the_readme_shows_the_example() -> None:
+    example = (ROOT / "examples" / "hello" / "hello.py").read_text()
+    assert f"```python\n{example}```" in (ROOT / "README.md").read_text()
