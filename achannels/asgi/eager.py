@@ -43,12 +43,17 @@ def start(awaitable: Awaitable[None]) -> Rest | None:
     Raises:
         BaseException: What the awaitable raises in its first step.
     """
-    steps: Any = awaitable if hasattr(awaitable, "send") else awaitable.__await__()
+    steps: Any = awaitable if hasattr(awaitable, "throw") else _steps(awaitable)
     try:
         first = steps.send(None)
     except StopIteration:
         return None
     return Rest(steps, first)
+
+
+async def _steps(awaitable: Awaitable[None]) -> None:
+    """Give an awaitable that is no coroutine the methods of one; an iterator need not have them."""
+    await awaitable
 
 
 __all__ = ["Rest", "start"]
