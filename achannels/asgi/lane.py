@@ -25,7 +25,7 @@ class Lane:
         failed: Answers what the consumer raised, and says whether the socket goes on.
     """
 
-    __slots__ = ("_connection", "_events", "_failed", "_node", "_path", "_task")
+    __slots__ = ("_connection", "_events", "_failed", "_in_hand", "_node", "_path", "_task")
 
     def __init__(self, node: Node, connection: Connection, path: str, failed: Failed) -> None:
         self._node = node
@@ -33,10 +33,11 @@ class Lane:
         self._path = path
         self._failed = failed
         self._events: deque[Encoded] = deque()
+        self._in_hand = 0
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self._events) + self._in_hand
 
     def put(self, message: Encoded, capacity: int, *, group: bool) -> bool:
         """Take an event; `False` when a direct one finds `capacity` events waiting."""
@@ -79,33 +80,42 @@ class Lane:
             self._task = None
 
     async def _handle(self, content: Content) -> bool:
+        """Call the consumer and do the books of the event, also when this is cancelled."""
         books = self._node.layer.books
+        self._in_hand += 1
+        known: bool | None = None
+        try:
+            known, goes_on = await self._call(content)
+        finally:
+            self._in_hand -= 1
+            if known:
+                books.delivered += 1
+            else:
+                books.drop("gone" if known is None else "no_handler")
+        return goes_on
+
+    async def _call(self, content: Content) -> tuple[bool, bool]:
+        """Return whether there is a method for the event, and whether the socket goes on."""
+        kind = content.get("type")
         instances = self._connection.instances
         if not instances:
-            books.drop("no_handler")
             logger.error(
                 "WebSocket %s: an event of type %r, and no class consumer to take it",
                 self._path,
-                content.get("type"),
+                kind,
             )
-            return True
+            return False, True
         consumer = next(iter(instances))
         handler = self._node.dispatcher.handler(consumer)
         channel = self._node.channels["websocket.receive"]
-        known = goes_on = True
         try:
             known = await handler(self._connection, channel, content, {})
         except Exception as error:  # noqa: BLE001 - every kind is answered there
-            goes_on = await self._failed(error, handler, content)
-        if known:
-            books.delivered += 1
-        else:
-            books.drop("no_handler")
-            kind = content.get("type")
-            logger.error(
-                "%s has no method for type %r. %s", handler.name, kind, consumer.near(kind)
-            )
-        return goes_on
+            return True, await self._failed(error, handler, content)
+        if not known:
+            near = consumer.near(kind)
+            logger.error("%s has no method for type %r. %s", handler.name, kind, near)
+        return known, True
 
 
 __all__ = ["Lane"]

@@ -19,8 +19,8 @@ from achannels.types import Event, Send
 
 logger = logging.getLogger("achannels.server")
 
-_Entry = tuple[Reply, asyncio.Future[None] | None]
-"""A reply that waits; with a future, the socket's own consumer waits for it."""
+_Entry = tuple[Reply, asyncio.Future[bool] | None]
+"""A reply that waits; with a future, the socket's own consumer waits to hear whether it was lost."""
 
 _TURN = 64
 """Frames that one turn of the loop writes for one client."""
@@ -158,10 +158,8 @@ class Outbox:
     async def write(self, reply: Reply) -> None:
         """Send the socket's own answer; returns when it is written, or the client is gone."""
         if self._closed:
-            self._books.accepted += 1
-            self._books.drop("gone")
+            self._count_reply(True)
             return
-        self._books.replies += 1
         if reply.plain and self._open and not self._writing and not self._queue:
             rest = self._start(reply.data)
             if rest is not None:
@@ -171,10 +169,11 @@ class Outbox:
                 finally:
                     self._writing = False
                     self._resume()
+            self._count_reply(self._closed)
             return
-        written = asyncio.get_running_loop().create_future()
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._enqueue(reply, written)
-        await written
+        self._count_reply(await written)
 
     async def close(self, event: Event, patience: float) -> None:
         """Drop what waits, take nothing more, and tell the client to go.
@@ -204,6 +203,13 @@ class Outbox:
         if writer is not None:
             writer.cancel()
             await asyncio.wait([writer])
+
+    def _count_reply(self, lost: bool) -> None:
+        if lost:
+            self._books.accepted += 1
+            self._books.drop("gone")
+        else:
+            self._books.replies += 1
 
     def _push_now(self, reply: Reply) -> None:
         try:
@@ -239,7 +245,7 @@ class Outbox:
             self._end(1013)
         return False
 
-    def _enqueue(self, reply: Reply, written: asyncio.Future[None] | None) -> None:
+    def _enqueue(self, reply: Reply, written: asyncio.Future[bool] | None) -> None:
         if self._queue is None:
             self._queue = deque()
         self._queue.append((reply, written))
@@ -293,7 +299,7 @@ class Outbox:
         return False
 
     async def _settle(
-        self, written: asyncio.Future[None] | None, writing: Coroutine[Any, Any, bool]
+        self, written: asyncio.Future[bool] | None, writing: Coroutine[Any, Any, bool]
     ) -> None:
         """Run a write and do the books of its message, whatever happens."""
         self._in_flight = written is None
@@ -307,7 +313,7 @@ class Outbox:
             elif written is None:
                 self._books.delivered += 1
             elif not written.done():
-                written.set_result(None)
+                written.set_result(lost)
 
     def _start(self, event: Event | None) -> Rest | None:
         if event is None:
@@ -346,7 +352,7 @@ class Outbox:
             if written is None:
                 self._books.drop("gone")
             elif not written.done():
-                written.set_result(None)
+                written.set_result(True)
 
 
 __all__ = ["Limits", "Outbox", "Spawn"]

@@ -178,10 +178,10 @@ class WebSocket:
             return
         if self._handshake is not None:
             await self._decide(prepared)
-        if prepared.data is not None or prepared.close is not None:
-            await self._outbox.write(prepared)
-        else:
-            books.replies += 1
+            if self._denied or (prepared.data is None and prepared.close is None):
+                books.replies += 1
+                return
+        await self._outbox.write(prepared)
 
     def end(self, code: int, *, now: bool = False) -> None:
         """End the socket: the code is sent, disconnect runs.
@@ -206,7 +206,8 @@ class WebSocket:
                 self._node.settings.handshake_timeout, lambda: self.end(1013, now=True)
             )
         found = dispatcher.find("websocket.connect", content)
-        self._apply(found or dispatcher.find("websocket.receive", content))
+        self._apply(found)
+        self._apply(dispatcher.find("websocket.receive", content))
         if found is None:
             await self._decide(Reply(accept={"type": "websocket.accept"}))
         elif not await self._handle(found, "websocket.connect", content):
@@ -328,14 +329,16 @@ class WebSocket:
 
     async def _decide_for_another(self, reply: Reply) -> None:
         books = self._node.layer.books
-        self._deciding -= 1
-        await self._decide(reply)
+        try:
+            await self._decide(reply)
+        finally:
+            self._deciding -= 1
+            if self._denied or (reply.data is None and reply.close is None):
+                books.delivered += 1
+            elif not self._outbox.push(reply, group=False):
+                books.drop("full")
         if self._denied:
             self.end(1006)
-        if reply.data is None and reply.close is None:
-            books.delivered += 1
-        elif not self._outbox.push(reply, group=False):
-            books.drop("full")
 
     async def _deny(
         self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -398,11 +401,12 @@ class WebSocket:
             log_error(handler, "websocket.disconnect", self._path, error)
 
     def _apply(self, found: Found | None) -> None:
-        """Take over the limits that the socket's consumer asks for."""
+        """Take over the limits that a consumer of the socket asks for."""
         if found is not None:
             options = found[0].options
             self._max_size = options.max_size or self._max_size
-            self._outbox.limit(self._node.limits(options))
+            if options.outbox_capacity or options.outbox_bytes or options.overflow:
+                self._outbox.limit(self._node.limits(options))
 
 
 def claims(router: Router, content: Mapping[str, Any]) -> bool:
