@@ -1,0 +1,33 @@
+"""Whose `runserver` runs: ours before Django's two, and another package's before ours.
+
+Django takes the command of the app that stands first in `INSTALLED_APPS`, and its own `runserver`
+and that of `django.contrib.staticfiles` would win over an app that is added at the end. So when the
+apps are ready, the one entry `runserver` of Django's table of commands is set to ours, unless an
+app that is neither ours nor Django's has a `runserver`: that one is what the project asked for.
+"""
+
+import os
+
+from django.apps import apps
+from django.core.management import find_commands, get_commands
+
+OURS = "achannels.django"
+DJANGO = ("django.core", "django.contrib.staticfiles")
+
+
+def prefer_runserver() -> None:
+    """Set the entry `runserver`; called when all apps are ready."""
+    get_commands()["runserver"] = others_runserver() or OURS
+
+
+def others_runserver() -> str | None:
+    """Return the first app with a `runserver` that is neither ours nor Django's."""
+    for config in apps.get_app_configs():
+        if config.name == OURS or config.name in DJANGO:
+            continue
+        if "runserver" in find_commands(os.path.join(config.path, "management")):
+            return config.name
+    return None
+
+
+__all__ = ["OURS", "others_runserver", "prefer_runserver"]
