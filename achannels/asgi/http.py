@@ -156,6 +156,9 @@ class Request:
         try:
             if await self._handle(connection):
                 gone = await self._wait()
+        except asyncio.CancelledError:  # servers cancel a request whose client is gone
+            gone = True
+            raise
         finally:
             left = gone or self._body.left
             self._complete.set()

@@ -20,6 +20,9 @@ logger = logging.getLogger("achannels.server")
 EMBEDDED = ("websocket.", "http.")
 """Channels whose messages are handled where the socket is, and never queue."""
 
+_LAST_WORDS = 1.0
+"""Seconds for the disconnect handlers of sockets whose handlers had to be cancelled."""
+
 
 class Ending(Protocol):
     """A socket or request that can be told to end."""
@@ -114,11 +117,10 @@ class Node:
         if self.worker is not None:
             await self.worker.stop(max(0.0, deadline - self.loop.time()))
             self.worker = None
-        if self.sockets:
-            self._emptied = self.loop.create_future()
-            await asyncio.wait([self._emptied], timeout=max(0.0, deadline - self.loop.time()))
-            for socket in list(self.sockets):
-                socket.end(1012, now=True)
+        await self._wait_emptied(max(0.0, deadline - self.loop.time()))
+        for socket in list(self.sockets):
+            socket.end(1012, now=True)
+        await self._wait_emptied(_LAST_WORDS)
         await self._end_tasks(deadline)
         self.dispatcher.threads.close()
         self.stopped = True
@@ -153,6 +155,11 @@ class Node:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         _report(task)
+
+    async def _wait_emptied(self, timeout: float) -> None:
+        if self.sockets:
+            self._emptied = self.loop.create_future()
+            await asyncio.wait([self._emptied], timeout=timeout)
 
     async def _end_tasks(self, deadline: float) -> None:
         while self._tasks:

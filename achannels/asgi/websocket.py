@@ -373,11 +373,13 @@ class WebSocket:
             await node.dispatcher.forget(self._connection)
         finally:
             node.layer.detach(self.channel_name)
-            if farewell is not None:
-                await asyncio.wait([farewell])
-            await self._outbox.shut()
-            node.leave(self)
-            self._task = None
+            try:
+                if farewell is not None:
+                    await asyncio.wait([farewell])
+                await self._outbox.shut()
+            finally:
+                node.leave(self)
+                self._task = None
 
     async def _farewell(self, code: int) -> None:
         if self._handshake is not None:
