@@ -58,7 +58,7 @@ def prepare(content: Mapping[str, Any]) -> Reply:
     if len(content) == 1:
         text = content.get("text")
         if type(text) is str:
-            return Reply({"type": "websocket.send", "text": text}, len(text) + _OVERHEAD)
+            return Reply({"type": "websocket.send", "text": text}, _weight("text", text))
     if "type" in content:
         return Reply(event=True)
     for key in content:
@@ -67,7 +67,7 @@ def prepare(content: Mapping[str, Any]) -> Reply:
     accept, refuse = _accept(content)
     data, size = _data(content)
     close = _close(content)
-    if data is None and accept is None and close is None and not refuse and not content:
+    if data is None and "accept" not in content and "close" not in content:
         raise InvalidContent(
             "the content of a reply is empty; a socket takes text, bytes, accept or close."
         )
@@ -104,7 +104,7 @@ def denial(
     """
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         return [{"type": "websocket.close", "code": 1000}]
-    body = reason.encode()
+    body = reason.encode(errors="replace")
     return [
         {
             "type": "websocket.http.response.start",
@@ -224,14 +224,12 @@ def headers_of(headers: Any) -> list[tuple[bytes, bytes]]:
     try:
         pairs = [(name, value) for name, value in headers]
     except (TypeError, ValueError):
-        pairs = []
-    if len(pairs) != len(headers) or not all(
-        isinstance(name, bytes) and isinstance(value, bytes) for name, value in pairs
-    ):
-        raise InvalidContent(
-            f"content['headers'] is {headers!r}; it is a list of (name, value), both bytes."
-        )
-    return pairs
+        pairs = [(None, None)]
+    if all(isinstance(name, bytes) and isinstance(value, bytes) for name, value in pairs):
+        return pairs
+    raise InvalidContent(
+        f"content['headers'] is {headers!r}; it is a list of (name, value), both bytes."
+    )
 
 
 def _data(content: Mapping[str, Any]) -> tuple[Event | None, int]:
@@ -244,15 +242,29 @@ def _data(content: Mapping[str, Any]) -> tuple[Event | None, int]:
                 f"content['text'] is of type {type(text).__name__}; it is a str. "
                 "Send json.dumps(...) of it, or bytes as 'bytes'."
             )
-        return {"type": "websocket.send", "text": text}, len(text) + _OVERHEAD
+        return {"type": "websocket.send", "text": text}, _weight("text", text)
     if data is not None:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidContent(
                 f"content['bytes'] is of type {type(data).__name__}; it is bytes. "
                 "Send a str as 'text'."
             )
-        return {"type": "websocket.send", "bytes": bytes(data)}, len(data) + _OVERHEAD
+        data = bytes(data)
+        return {"type": "websocket.send", "bytes": data}, len(data) + _OVERHEAD
     return None, 0
+
+
+def _weight(key: str, text: str) -> int:
+    """Return the bytes that a text weighs; asking whether it is ASCII costs nothing."""
+    if text.isascii():
+        return len(text) + _OVERHEAD
+    try:
+        return len(text.encode()) + _OVERHEAD
+    except UnicodeEncodeError as error:
+        raise InvalidContent(
+            f"content[{key!r}] is not Unicode text: it has a lone surrogate at position "
+            f"{error.start}. Send bytes instead."
+        ) from None
 
 
 def _close(content: Mapping[str, Any]) -> Event | None:
@@ -268,7 +280,7 @@ def _close(content: Mapping[str, Any]) -> Event | None:
         )
     if reason is None:
         return closing(code)
-    if not isinstance(reason, str) or len(reason.encode()) > 123:
+    if not isinstance(reason, str) or _weight("reason", reason) > 123 + _OVERHEAD:
         raise InvalidContent(f"content['reason'] is {reason!r}; it is a str of at most 123 bytes.")
     return closing(code, reason)
 

@@ -2,22 +2,23 @@
 
 import re
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from achannels.exceptions import ConfigurationError
 from achannels.types import Scope
 
-_NAME = re.compile(r"[a-z0-9._-]+")
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_ORIGIN = re.compile(
+    r"(?!wss?:)([a-z][a-z0-9+.-]*)://(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::([0-9]{0,5}))?"
+)
+_PORTS = {"http": 80, "https": 443}
 
 HostCheck = Callable[[str], bool]
 """From a host name (no port) to whether it is one of ours; Django's `ALLOWED_HOSTS` is one."""
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port of a page."""
+    """Scheme, host and port of a page; the port is 0 for a scheme that has none by default."""
 
     scheme: str
     host: str
@@ -47,13 +48,17 @@ class OriginCheck:
             raise ConfigurationError(
                 f"ALLOWED_ORIGINS is the str {allowed!r}; write a list: [{allowed!r}]."
             )
+        if not isinstance(allowed, Iterable):
+            raise ConfigurationError(
+                f"ALLOWED_ORIGINS is {allowed!r}; write a list of origins, or None."
+            )
         entries = list(allowed)
         self.any = "*" in entries
         origins = set()
         for entry in entries:
             if entry == "*":
                 continue
-            origin = parse(entry)
+            origin = parse(entry) if isinstance(entry, str) else None
             if origin is None:
                 raise ConfigurationError(
                     f"ALLOWED_ORIGINS has {entry!r}; an origin is scheme, host and perhaps a port, "
@@ -85,20 +90,18 @@ class OriginCheck:
 
 
 def parse(text: str) -> Origin | None:
-    """Return the origin that a text says, `None` if it says none (`null`, garbage, a path)."""
-    try:
-        parts = urlsplit(text.strip())
-        port = parts.port
-    except ValueError:
+    """Return the origin that a text says, `None` if it says none (`null`, garbage, a path).
+
+    Besides `http` and `https` any scheme will do, as in `capacitor://localhost`; but no page is
+    loaded over `ws` or `wss`.
+    """
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None or not text.isascii():
         return None
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
-    if not host or scheme not in _PORTS or parts.path or parts.query or parts.fragment:
-        return None
-    if parts.username is not None or parts.password is not None:
-        return None
-    if not _NAME.fullmatch(host) and not _is_ip(host):
-        return None
-    return Origin(scheme, host, _PORTS[scheme] if port is None else port)
+    scheme, name, address, port = found.groups()
+    host = (name or "").rstrip(".") or _address(address)
+    number = int(port) if port else _PORTS.get(scheme, 0)
+    return Origin(scheme, host, number) if host and number <= 65535 else None
 
 
 def own_origin(scope: Scope) -> Origin | None:
@@ -119,12 +122,12 @@ def _same_place(origin: Origin, own: Origin) -> bool:
     return behind_proxy and (origin.port == own.port or (origin.port, own.port) == (443, 80))
 
 
-def _is_ip(host: str) -> bool:
+def _address(text: str | None) -> str:
+    """Return an IPv6 address in the one form that browsers write; nothing if it is none."""
     try:
-        ip_address(host)
+        return IPv6Address(text or "").compressed
     except ValueError:
-        return False
-    return True
+        return ""
 
 
 __all__ = ["HostCheck", "Origin", "OriginCheck", "own_origin", "parse"]

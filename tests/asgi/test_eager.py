@@ -75,7 +75,8 @@ async def test_it_needs_no_task() -> None:
         found.append(asyncio.current_task())
 
     called = asyncio.Event()
-    loop.call_soon(lambda: (start(work()), called.set()))
+    loop.call_soon(start, work())
+    loop.call_soon(called.set)
     await called.wait()
     assert found == [None]
 

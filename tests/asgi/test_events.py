@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from achannels.asgi import events
 from achannels.asgi.events import (
     UNREADABLE,
     closing,
@@ -23,7 +22,7 @@ from achannels.asgi.events import (
     prepare_shared,
     request_content,
 )
-from achannels.codec import Encoded, encode
+from achannels.codec import encode
 from achannels.exceptions import InvalidContent
 from tests.doubles import websocket_scope
 
@@ -298,13 +297,6 @@ def test_a_message_that_no_socket_can_send_is_logged(caplog: pytest.LogCaptureFi
     assert not UNREADABLE.plain
 
 
-def test_a_message_is_shared_as_bytes_not_as_a_dict() -> None:
-    message = encode({"bytes": b"a"}, "news", 100)
-    assert isinstance(message, Encoded)
-    first, second = prepare_shared(message, "a"), prepare_shared(message, "b")
-    assert first.data is not second.data
-
-
 # Closing and refusing.
 
 
@@ -473,7 +465,3 @@ def test_the_content_of_a_request() -> None:
 def test_the_content_of_a_request_from_a_server_that_says_little() -> None:
     content = request_content({"method": "GET", "headers": []}, "/", "node!1")
     assert (content["http_version"], content["scheme"]) == ("1.1", "http")
-
-
-def test_what_is_public_is_listed() -> None:
-    assert all(hasattr(events, name) for name in events.__all__)
