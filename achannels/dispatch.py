@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from achannels.auth import UserLoader
@@ -63,9 +64,10 @@ class Connection:
         instances: The class consumers of this socket, by class.
         session: The channel session, once it was asked for.
         user: The user, once it was asked for.
+        context: The context variables of its task: what others start for it runs in a copy.
     """
 
-    __slots__ = ("instances", "layer", "reply_channel", "scope", "session", "user")
+    __slots__ = ("context", "instances", "layer", "reply_channel", "scope", "session", "user")
 
     def __init__(self, scope: Scope, layer: ChannelLayer, socket: Socket | None = None) -> None:
         self.scope = scope
@@ -74,6 +76,7 @@ class Connection:
         self.instances: dict[type[AsyncConsumer], AsyncConsumer] | None = None
         self.session: Content | None = None
         self.user: Any = None
+        self.context = copy_context()
 
 
 class Handler(Protocol):

@@ -51,7 +51,8 @@ class Lane:
     def start(self) -> None:
         """Handle what waits in a task, while the socket's own task waits for a frame."""
         if self._task is None and self._events:
-            self._task = self._node.spawn(self._run())
+            # Called by whoever sends: a view's context would bring its thread and connection along.
+            self._task = self._connection.context.run(self._node.spawn, self._run())
 
     async def wait(self) -> None:
         """Wait until the task has handled what waited."""
