@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs
+
+from django.http import QueryDict
 
 from achannels import Group, Message, sync
 from achannels.auth import http_user
@@ -69,8 +70,8 @@ async def missed(room: str, after: int) -> list[Line]:
 
 def last_seen(message: Message) -> int:
     """Return the number of the last line that the page shows: a socket at `…?after=17` has 17."""
-    (number,) = parse_qs(message["query_string"]).get(b"after", [b"0"])[:1]
-    return int(number) if number.isdigit() and len(number) < 19 else 0
+    number = QueryDict(message["query_string"]).get("after", "")
+    return int(number) if number.isdecimal() and len(number) < 19 else 0
 
 
 def frame(lines: Sequence[Line], *, afresh: bool = False) -> dict[str, Any]:

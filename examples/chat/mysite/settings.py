@@ -11,6 +11,7 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *os.environ.get("CHAT_HOSTS"
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.humanize",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "achannels",  # all that sockets need: the layer is in memory, the routing is mysite/routing.py
@@ -46,8 +47,9 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGIN_URL = "sign_in"
 LOGOUT_REDIRECT_URL = "sign_in"
+TIME_ZONE = "UTC"
 USE_TZ = True
 
-# runserver serves these files by itself; for other servers mysite/urls.py does, as long as DEBUG is
-# on. A real site has its web server (or a package such as whitenoise) do it.
+# runserver serves these files by itself, under other servers mysite/asgi.py does. On a real site
+# that is the work of a web server in front, or of a package such as whitenoise.
 STATIC_URL = "static/"

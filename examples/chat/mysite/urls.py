@@ -1,5 +1,4 @@
 from django.contrib.auth.views import LogoutView
-from django.contrib.staticfiles.urls import staticfiles_urlpatterns
 from django.urls import path
 
 from chat import views
@@ -9,5 +8,4 @@ urlpatterns = [
     path("chat/<slug:room>/", views.room, name="room"),
     path("sign-in/", views.sign_in, name="sign_in"),
     path("sign-out/", LogoutView.as_view(), name="sign_out"),
-    *staticfiles_urlpatterns(),
 ]

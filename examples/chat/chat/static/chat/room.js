@@ -6,14 +6,14 @@ const SHORTEST_WAIT = 500; // milliseconds before the first new try
 const LONGEST_WAIT = 30_000;
 const OVERLAP = 10; // lines asked for again: those of two people may come in either order
 const MOST_LINES = 500; // lines that stay on the page
-const OVER = { 4401: "You are signed out", 4404: "This room is gone" };
+const OVER = { 4401: "You are signed out.", 4404: "This room is gone." };
 
 const find = (id) => document.getElementById(id);
-const [state, retry, signIn, scroll, log, lines, form, text, send, newer] = [
-  "state", "retry", "sign-in", "scroll", "log", "lines", "say", "text", "send", "newer",
-].map(find);
+const [state, notice, why, retry, signIn] = ["state", "notice", "why", "retry", "sign-in"].map(find);
+const [scroll, log, lines, newer] = ["scroll", "log", "lines", "newer"].map(find);
+const [form, text, send] = ["say", "text", "send"].map(find);
 const me = lines.dataset.name;
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const date = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" });
 
 let socket = null;
@@ -34,7 +34,7 @@ function connect() {
   };
   socket.onclose = (event) => {
     if (event.code in OVER) {
-      tell("over", OVER[event.code]);
+      tell("over", "Offline", OVER[event.code]);
       signIn.hidden = event.code !== 4401;
       return;
     }
@@ -42,7 +42,7 @@ function connect() {
     const wait = Math.min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** tries) * (0.5 + Math.random() / 2);
     tries += 1;
     timer = setTimeout(connect, wait);
-    tell("waiting", `Offline, next try in ${Math.ceil(wait / 1000)} s`);
+    tell("waiting", "Offline", `Connection lost. Next try in ${Math.ceil(wait / 1000)} s.`);
   };
 }
 
@@ -58,11 +58,16 @@ function hurry() {
   if (state.dataset.state === "waiting") connect();
 }
 
-function tell(name, words) {
-  if (state.textContent !== words) state.textContent = words;
+function tell(name, words, reason = "") {
+  if (state.textContent !== words) state.textContent = words; // or it would be read out again
   state.dataset.state = name;
-  retry.hidden = name !== "waiting";
   send.disabled = name !== "online";
+  if (name !== "connecting") { // meanwhile the notice stays, or the page would jump at each try
+    why.textContent = reason;
+    notice.hidden = !reason;
+  }
+  retry.hidden = name === "over";
+  signIn.hidden = true;
 }
 
 retry.onclick = hurry;
@@ -72,14 +77,17 @@ addEventListener("visibilitychange", () => document.visibilityState === "visible
 // --- the lines ---
 
 function show(frame) {
-  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
-  const before = lines.lastElementChild;
-  if (frame.afresh) lines.replaceChildren();
+  const last = lines.lastElementChild;
+  if (frame.afresh) forgetBefore(frame.lines[0].id);
   frame.lines.forEach(add);
   while (lines.children.length > MOST_LINES) lines.firstElementChild.remove();
   log.setAttribute("aria-busy", "false"); // the history is not read out, what follows is
-  if (atEnd || frame.afresh) toEnd();
-  else if (lines.lastElementChild !== before) newer.hidden = false;
+  if (atEnd) toEnd();
+  else if (lines.lastElementChild !== last) newer.hidden = false;
+}
+
+function forgetBefore(id) {
+  while (lines.firstElementChild?.value < id) lines.firstElementChild.remove();
 }
 
 function add(line) {
@@ -128,20 +136,26 @@ function join(item) {
 
 function hue(name) {
   let sum = 0;
-  for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 360;
-  return sum;
+  for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 9973;
+  return Math.round(sum * 137.5) % 360; // names that differ little get colours that differ much
 }
+
+// --- who reads the end stays there, who reads above is left there ---
+
+let atEnd = true;
 
 function toEnd() {
   scroll.scrollTop = scroll.scrollHeight;
+  atEnd = true;
   newer.hidden = true;
 }
 
-newer.onclick = toEnd;
 scroll.onscroll = () => {
-  if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60) newer.hidden = true;
+  atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60; // pixels
+  if (atEnd) newer.hidden = true;
 };
-addEventListener("resize", toEnd); // a phone's keyboard
+new ResizeObserver(() => atEnd && toEnd()).observe(scroll); // by a phone's keyboard, or the notice
+newer.onclick = toEnd;
 
 // --- what I say ---
 
