@@ -7,6 +7,7 @@
 """
 
 import logging
+from datetime import datetime
 
 from achannels.types import ASGIApplication, Event, Receive, Scope, Send
 
@@ -15,6 +16,8 @@ logger = logging.getLogger("django.server")
 
 _AS_STATUS = {1011: 500, 1013: 400}
 """Close codes that say what an HTTP status says; the others are no one's fault."""
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class AccessLog:
@@ -76,11 +79,19 @@ def write_socket_lines() -> None:
 
 def _write(what: str, status: int, more: str) -> None:
     kind = _AS_STATUS.get(status, status)
-    extra = {"status_code": kind} if kind < 600 else {}
+    extra: dict[str, object] = {"server_time": _now()}
+    if kind < 600:
+        extra["status_code"] = kind
     level = logging.INFO
     if 400 <= kind < 600:
         level = logging.ERROR if kind >= 500 else logging.WARNING
     logger.log(level, "%s %s %s", _plain(what), status, more, extra=extra)
+
+
+def _now() -> str:
+    """Return the time as Django's server writes it, with English months whatever the locale."""
+    now = datetime.now()
+    return f"{now:%d}/{_MONTHS[now.month - 1]}/{now:%Y %H:%M:%S}"
 
 
 def _request_line(scope: Scope) -> str:

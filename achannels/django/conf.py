@@ -8,7 +8,6 @@ from typing import Any, cast
 from django.apps import apps
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.db import close_old_connections
 
 from achannels import auth, registry, sessions, sync
 from achannels.asgi.settings import SettingKeywords, Settings
@@ -37,7 +36,7 @@ def install() -> None:
     when it is used, and an application when it is made.
     """
     _take_layers()
-    threads.set_hygiene(close_old_connections)
+    threads.set_hygiene(db.close_old_connections)
     sync.on_commit_hook(db.on_commit, by_default=_sends_on_commit())
     sessions.set_http_sessions(BrowserSessions() if is_available() else None)
     has_users = is_available() and apps.is_installed("django.contrib.auth")

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar, overload
 
 from asgiref.sync import SyncToAsync, sync_to_async
-from django.db import close_old_connections, connections, transaction
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -67,6 +67,17 @@ def database_sync_to_async(
     return sync_to_async(clean, thread_sensitive=thread_sensitive)
 
 
+def close_old_connections() -> None:
+    """Close the connections of this thread that are broken or past their `CONN_MAX_AGE`.
+
+    As Django's function of this name, but one with an open transaction stays: it is the one of a
+    test case, or of a caller further out.
+    """
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
 def on_commit(callback: Callable[[], None], alias: str | None) -> None:
     """Call back when the transaction of a database has been committed; now if there is none."""
     transaction.on_commit(callback, using=alias)
@@ -116,12 +127,13 @@ class _Watch:
 def close_broken_connections() -> None:
     """Close the connections of this thread on which errors occurred and that are of no use."""
     for connection in connections.all(initialized_only=True):
-        if connection.errors_occurred:
+        if connection.errors_occurred and not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
 
 
 __all__ = [
     "close_broken_connections",
+    "close_old_connections",
     "database_sync_to_async",
     "heal_shared_connections",
     "on_commit",

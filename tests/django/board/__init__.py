@@ -1,0 +1,1 @@
+"""A board of notes: the app of the tests' project."""
