@@ -1,6 +1,7 @@
 """System checks: what is wrong in the settings, and what to write instead."""
 
 import ast
+import importlib
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -24,6 +25,8 @@ from achannels.routing import Router
 from achannels.sessions import get_http_sessions
 
 TAG = "achannels"
+
+_PACKAGE = str(Path(__file__).parent.parent)
 
 Messages = Iterator[checks.CheckMessage]
 
@@ -142,8 +145,7 @@ def _broken(routing: object, error: Exception) -> checks.CheckMessage:
     text = str(error)
     if not isinstance(error, ConfigurationError):
         text = f"routing {routing!r}: {type(error).__name__}: {error}"
-    cause = error.__cause__ if isinstance(error, ConfigurationError) else error
-    place = _place(cause)
+    place = _place(error)
     message, hint = _split(text)
     return checks.Error(
         message, hint=" ".join(filter(None, [hint, place])) or None, id="achannels.E007"
@@ -151,16 +153,20 @@ def _broken(routing: object, error: Exception) -> checks.CheckMessage:
 
 
 def _place(error: BaseException | None) -> str | None:
-    """Return the line of the project on which an import failed."""
+    """Return the line of the project where an import or a route failed, the deepest there is."""
+    if error is None:
+        return None
+    deeper = _place(error.__cause__ or error.__context__)
+    if deeper is not None:
+        return deeper
     if isinstance(error, SyntaxError):
         return f"See {error.filename}, line {error.lineno}."
-    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
-    ours = [each for each in frames if not each.filename.startswith("<")]
-    inside = [each for each in ours if Path(each.filename).parts[-2:] not in _MACHINERY]
-    return f"See {inside[-1].filename}, line {inside[-1].lineno}." if inside else None
-
-
-_MACHINERY = {("importlib", "__init__.py"), ("achannels", "dotted.py"), ("achannels", "routing.py")}
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<", _PACKAGE, importlib.__path__[0]))
+    ]
+    return f"See {frames[-1].filename}, line {frames[-1].lineno}." if frames else None
 
 
 def _unloaded(consumer: Any, options: Options) -> Messages:

@@ -134,7 +134,8 @@ def default_module() -> str | None:
 def unknown_key(place: str, key: object, known: Any) -> str:
     """Return the text for a key that a setting does not have, with the nearest that it has."""
     names = sorted(known)
-    hint = near(str(key).upper(), names) or f" Known: {', '.join(names)}."
+    hint = near(str(key), names) or near(str(key).upper(), names)
+    hint = hint or f" Known: {', '.join(names)}."
     return f"{place} has the unknown key {key!r}.{hint}"
 
 
