@@ -135,6 +135,10 @@ class Dispatcher:
         """Return the handlers of all routes on a channel."""
         return [self._handlers[_key(c)] for c in self.router.consumers(channel)]
 
+    def remembers(self, connection: Connection) -> bool:
+        """Whether a channel session of the socket is kept outside the process."""
+        return self.loaders.channel_sessions is not None and connection.session is not None
+
     async def forget(self, connection: Connection) -> None:
         """Forget the channel session of a socket that ended."""
         sessions = self.loaders.channel_sessions

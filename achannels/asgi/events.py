@@ -59,6 +59,8 @@ def prepare(content: Mapping[str, Any]) -> Reply:
         text = content.get("text")
         if type(text) is str:
             return Reply({"type": "websocket.send", "text": text}, _weight("text", text))
+        if content.get("accept") is True:
+            return ACCEPT
     if "type" in content:
         return Reply(event=True)
     for key in content:
@@ -73,6 +75,9 @@ def prepare(content: Mapping[str, Any]) -> Reply:
         )
     return Reply(data, size, accept=accept, refuse=refuse, close=close)
 
+
+ACCEPT = Reply(accept={"type": "websocket.accept"})
+"""What `{"accept": True}` means."""
 
 UNREADABLE = Reply()
 """Stands for a content that no socket can send."""
@@ -295,6 +300,7 @@ def _unknown(key: object) -> str:
 
 
 __all__ = [
+    "ACCEPT",
     "UNREADABLE",
     "Reply",
     "closing",

@@ -1,8 +1,7 @@
 """The handshake of one socket: accepted or refused, once, by whoever says so first."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from achannels.asgi.events import Reply, denial
 from achannels.asgi.outbox import Outbox
@@ -22,7 +21,7 @@ class Handshake:
         subprotocols: Those that are accepted.
     """
 
-    __slots__ = ("_outbox", "_path", "_scope", "_send", "_subprotocols", "_timer")
+    __slots__ = ("_outbox", "_path", "_scope", "_send", "_subprotocols")
 
     def __init__(
         self, scope: Scope, path: str, send: Send, outbox: Outbox, subprotocols: Iterable[str]
@@ -32,38 +31,18 @@ class Handshake:
         self._send = send
         self._outbox = outbox
         self._subprotocols = subprotocols
-        self._timer: asyncio.TimerHandle | None = None
-
-    def limit(self, timeout: float, over: Callable[[], None]) -> None:
-        """Have `over` called when nobody decided within `timeout` seconds."""
-
-        def late() -> None:
-            logger.warning(
-                "WebSocket %s: nobody accepted or refused it within %s s", self._path, timeout
-            )
-            over()
-
-        self._timer = asyncio.get_running_loop().call_later(timeout, late)
-
-    def stop(self) -> None:
-        """End the time limit."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     async def accept(self, reply: Reply) -> None:
         """Open the socket as the reply says; data without `accept` opens it too."""
-        self.stop()
         event: Event = dict(reply.accept or {"type": "websocket.accept"})
         event.setdefault("subprotocol", self._subprotocol())
-        logger.info('"WebSocket CONNECT %s" 101', self._path, extra=_client(self._scope))
+        log("CONNECT", self._path, 101, self._scope)
         await self._outbox.open(event)
 
     async def deny(
         self, status: int, reason: str = "", headers: Iterable[tuple[bytes, bytes]] = ()
     ) -> None:
         """Refuse the socket with an HTTP answer."""
-        self.stop()
         await self._outbox.shut()
         await refuse(self._scope, self._path, self._send, status, reason, headers)
 
@@ -81,7 +60,7 @@ async def refuse(
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """Answer a handshake with an HTTP status instead of a socket."""
-    logger.info('"WebSocket REJECT %s" %d', path, status, extra=_client(scope))
+    log("REJECT", path, status, scope)
     try:
         for event in denial(scope, status, reason, headers):
             await send(event)
@@ -89,8 +68,11 @@ async def refuse(
         logger.debug("a client left before it was refused: %r", error)
 
 
-def _client(scope: Scope) -> dict[str, object]:
-    return {"client": scope.get("client")}
+def log(event: str, path: str, code: int, scope: Scope) -> None:
+    """Write the access line of a socket."""
+    if logger.isEnabledFor(logging.INFO):
+        client = {"client": scope.get("client")}
+        logger.info('"WebSocket %s %s" %d', event, path, code, extra=client)
 
 
-__all__ = ["Handshake", "refuse"]
+__all__ = ["Handshake", "log", "refuse"]

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from achannels.asgi.deadlines import Deadlines
 from achannels.asgi.origin import OriginCheck
 from achannels.asgi.outbox import Limits
 from achannels.asgi.settings import Settings
@@ -58,6 +59,7 @@ class Node:
         self.draining = False
         self.stopped = False
         self.worker: Worker | None = None
+        self.handshakes = Deadlines(settings.handshake_timeout)
         self._limits: dict[Options | None, Limits] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
@@ -122,6 +124,7 @@ class Node:
             socket.end(1012, now=True)
         await self._wait_emptied(_LAST_WORDS)
         await self._end_tasks(deadline)
+        self.handshakes.close()
         self.dispatcher.threads.close()
         self.stopped = True
         nodes.discard(self)

@@ -67,6 +67,7 @@ class Outbox:
         "_lost",
         "_open",
         "_queue",
+        "_released",
         "_send",
         "_size",
         "_spawn",
@@ -91,11 +92,12 @@ class Outbox:
         self._close_sent = False
         self._lost = False
         self._writer: asyncio.Task[None] | None = None
+        self._released: asyncio.Future[None] | None = None
 
     @property
     def pending(self) -> int:
         """Messages from elsewhere that were taken and are not written."""
-        waiting = sum(written is None for _, written in self._queue) if self._queue else 0
+        waiting = sum(lost is None for _, lost in self._queue) if self._queue else 0
         return waiting + self._in_flight
 
     @property
@@ -132,7 +134,7 @@ class Outbox:
             if rest is not None:
                 await self._finish(rest)
         finally:
-            self._writing = False
+            self._release()
             self._resume()
 
     def push(self, reply: Reply, *, group: bool) -> bool:
@@ -158,22 +160,23 @@ class Outbox:
     async def write(self, reply: Reply) -> None:
         """Send the socket's own answer; returns when it is written, or the client is gone."""
         if self._closed:
-            self._count_reply(True)
+            self._count_reply(lost=True)
             return
         if reply.plain and self._open and not self._writing and not self._queue:
             rest = self._start(reply.data)
+            written = not self._lost
             if rest is not None:
                 self._writing = True
                 try:
-                    await self._finish(rest)
+                    written = await self._finish(rest)
                 finally:
-                    self._writing = False
+                    self._release()
                     self._resume()
-            self._count_reply(self._closed)
+            self._count_reply(lost=not written)
             return
-        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._enqueue(reply, written)
-        self._count_reply(await written)
+        lost: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._enqueue(reply, lost)
+        self._count_reply(lost=await lost)
 
     async def close(self, event: Event, patience: float) -> None:
         """Drop what waits, take nothing more, and tell the client to go.
@@ -189,22 +192,28 @@ class Outbox:
         self._close_sent = True
         try:
             async with asyncio.timeout(patience):
-                if self._writer is not None:
-                    await asyncio.wait([self._writer])
-                await self._send(event)
-        except OSError as error:
+                if self._writing:
+                    self._released = asyncio.get_running_loop().create_future()
+                    await self._released
+                if not self._lost:
+                    await self._send(event)
+        except Exception as error:  # noqa: BLE001 - it was to go, and it is gone
             logger.debug("a client did not take its close event: %r", error)
+
+    def stop(self) -> asyncio.Task[None] | None:
+        """Take nothing more; return the writer that still has a frame in hand, if there is one."""
+        self._closed = True
+        self._drop_queue()
+        return self._writer
 
     async def shut(self) -> None:
         """Take and send nothing more; ends the writer."""
-        self._closed = True
-        self._drop_queue()
-        writer = self._writer
+        writer = self.stop()
         if writer is not None:
             writer.cancel()
             await asyncio.wait([writer])
 
-    def _count_reply(self, lost: bool) -> None:
+    def _count_reply(self, *, lost: bool) -> None:
         if lost:
             self._books.accepted += 1
             self._books.drop("gone")
@@ -212,15 +221,11 @@ class Outbox:
             self._books.replies += 1
 
     def _push_now(self, reply: Reply) -> None:
-        try:
-            rest = self._start(reply.data)
-        except Exception as error:  # noqa: BLE001 - whoever pushes is not to blame
-            self._refused(error)
-            rest = None
+        rest = self._start(reply.data)
         if rest is not None:
-            self._writing = self._in_flight = True
-            self._writer = self._spawn(self._write_queue(rest))
-        elif self._closed:
+            self._in_flight = True
+            self._spawn_writer(rest)
+        elif self._lost:
             self._books.drop("gone")
         else:
             self._books.delivered += 1
@@ -245,114 +250,129 @@ class Outbox:
             self._end(1013)
         return False
 
-    def _enqueue(self, reply: Reply, written: asyncio.Future[bool] | None) -> None:
+    def _enqueue(self, reply: Reply, lost: asyncio.Future[bool] | None) -> None:
         if self._queue is None:
             self._queue = deque()
-        self._queue.append((reply, written))
+        self._queue.append((reply, lost))
         self._size += reply.size
         self._resume()
 
     def _resume(self) -> None:
         """Start the writer when something waits and nobody writes."""
         if self._queue and self._open and not self._writing and not self._closed:
-            self._writing = True
-            self._writer = self._spawn(self._write_queue(None))
+            self._spawn_writer(None)
+
+    def _spawn_writer(self, rest: Rest | None) -> None:
+        self._writing = True
+        writer = self._spawn(self._write_queue(rest))
+        if not writer.done():
+            self._writer = writer
+            writer.add_done_callback(self._writer_ended)
+
+    def _writer_ended(self, writer: asyncio.Task[None]) -> None:
+        """Do what a writer leaves undone that was cancelled before its first step."""
+        if self._writer is writer:
+            if self._in_flight:
+                self._in_flight = False
+                self._books.drop("gone")
+            self._release()
+
+    def _release(self) -> None:
+        self._writing = False
+        self._writer = None
+        if self._released is not None and not self._released.done():
+            self._released.set_result(None)
 
     async def _write_queue(self, rest: Rest | None) -> None:
         """Finish a suspended write, then write what waits."""
         turn = 0
         try:
             if rest is not None:
-                await self._settle(None, self._finish_last(rest))
+                await self._settle(None, self._finish(rest))
             while self._queue and not self._closed:
-                reply, written = self._queue.popleft()
+                reply, lost = self._queue.popleft()
                 self._size -= reply.size
-                await self._settle(written, self._write_reply(reply))
+                await self._settle(lost, self._write_reply(reply))
                 turn += 1
                 if turn % _TURN == 0:
                     await asyncio.sleep(0)
-        except Exception as error:  # noqa: BLE001 - the writer has no caller to tell
-            self._refused(error)
         finally:
-            self._writing = False
-            self._writer = None
-
-    async def _finish_last(self, rest: Rest) -> bool:
-        await self._finish(rest)
-        return self._closed
+            self._release()
 
     async def _write_reply(self, reply: Reply) -> bool:
-        """Write all events of a reply; return whether it was lost on the way."""
-        for event in (reply.data, reply.close):
-            if event is None:
-                continue
-            if event is reply.close:
-                self._close_sent = True
-            rest = self._start(event)
-            if rest is not None:
-                await self._finish(rest)
-            if self._closed:
-                return True
-        if reply.close is not None:
+        """Write all events of a reply; return whether they were written."""
+        written = reply.data is None or await self._write_event(reply.data)
+        if reply.close is not None and not self._closed:
+            self._close_sent = True
+            written = await self._write_event(reply.close)
             self._closed = True
             self._drop_queue()
-        return False
+        return written
+
+    async def _write_event(self, event: Event) -> bool:
+        rest = self._start(event)
+        return await self._finish(rest) if rest is not None else not self._lost
 
     async def _settle(
-        self, written: asyncio.Future[bool] | None, writing: Coroutine[Any, Any, bool]
+        self, lost: asyncio.Future[bool] | None, writing: Coroutine[Any, Any, bool]
     ) -> None:
         """Run a write and do the books of its message, whatever happens."""
-        self._in_flight = written is None
-        lost = True
+        self._in_flight = lost is None
+        written = False
         try:
-            lost = await writing
+            written = await writing
         finally:
             self._in_flight = False
-            if written is None and lost:
-                self._books.drop("gone")
-            elif written is None:
+            if lost is not None:
+                if not lost.done():
+                    lost.set_result(not written)
+            elif written:
                 self._books.delivered += 1
-            elif not written.done():
-                written.set_result(lost)
+            else:
+                self._books.drop("gone")
 
     def _start(self, event: Event | None) -> Rest | None:
         if event is None:
             return None
         try:
             return start(self._send(event))
-        except OSError:
-            self._gone()
+        except Exception as error:  # noqa: BLE001 - every kind means that the client is gone
+            self._gone(error)
             return None
 
-    async def _finish(self, rest: Rest) -> None:
-        """Wait for a slow client, no longer than the stall limit."""
+    async def _finish(self, rest: Rest) -> bool:
+        """Wait for a slow client, no longer than the stall limit; return whether it took all."""
+        limit = asyncio.timeout(self._limits.stall)
         try:
-            async with asyncio.timeout(self._limits.stall):
+            async with limit:
                 await rest
-        except TimeoutError:
-            self._closed = True
-            self._drop_queue()
-            self._end(1013)
-        except OSError:
-            self._gone()
+        except Exception as error:  # noqa: BLE001 - every kind means that the client is gone
+            if limit.expired():
+                self._closed = True
+                self._drop_queue()
+                self._end(1013)
+            else:
+                self._gone(error)
+            return False
+        return True
 
-    def _gone(self) -> None:
+    def _gone(self, error: Exception) -> None:
+        # A server says by OSError that the client left, and by RuntimeError that it closed the
+        # socket itself and wants no more (uvicorn does that when it stops).
+        if not isinstance(error, OSError | RuntimeError):
+            logger.error("the server failed to send; its socket is given up", exc_info=error)
         self._lost = self._closed = True
         self._drop_queue()
         self._end(1006)
 
-    def _refused(self, error: Exception) -> None:
-        logger.error("the server refused an event; its socket is given up", exc_info=error)
-        self._gone()
-
     def _drop_queue(self) -> None:
         while self._queue:
-            _, written = self._queue.popleft()
+            _, lost = self._queue.popleft()
             self._size = 0
-            if written is None:
+            if lost is None:
                 self._books.drop("gone")
-            elif not written.done():
-                written.set_result(True)
+            elif not lost.done():
+                lost.set_result(True)
 
 
 __all__ = ["Limits", "Outbox", "Spawn"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from achannels.asgi.events import (
+    ACCEPT,
     UNREADABLE,
     Reply,
     closing,
@@ -18,7 +19,7 @@ from achannels.asgi.events import (
     prepare,
     prepare_shared,
 )
-from achannels.asgi.handshake import Handshake
+from achannels.asgi.handshake import Handshake, log
 from achannels.asgi.lane import Lane
 from achannels.asgi.node import Node
 from achannels.asgi.outbox import Outbox
@@ -36,6 +37,8 @@ _CLOSE_PATIENCE = 5.0
 
 _LAST_EVENT = 10.0
 """Seconds to wait for the server's disconnect event after the close event was sent."""
+
+_PATH = frozenset({"path"})
 
 _LATER = 0.05
 """Seconds before a socket's message is handled again after `ConsumeLater()`."""
@@ -100,9 +103,11 @@ class WebSocket:
         node = self._node
         await self._receive()
         content = connect_content(self.scope, self._path, "")
+        connect = node.dispatcher.find("websocket.connect", content)
+        self._found = node.dispatcher.find("websocket.receive", content)
         if not node.origin(self.scope):
             await self._deny(403, "this page may not open a socket here")
-        elif node.settings.unrouted == "reject" and not claims(node.router, content):
+        elif not (connect or self._found) and not self._is_claimed(content):
             await self._deny(404, "there is nothing at this path")
         elif node.draining:
             await self._deny(503, "the server is stopping")
@@ -113,14 +118,14 @@ class WebSocket:
         node.sockets.add(self)
         code = 1006
         try:
-            code = await self._live(content)
+            code = await self._live(connect, content)
         except asyncio.CancelledError:
             if not self._interrupted or self._task is None or self._task.uncancel():
                 code = 1012 if node.draining else 1006
                 raise
             code = self._ending or 1006
         finally:
-            await asyncio.shield(node.spawn(self._end_of_life(code)))
+            await self._end_of_life(code)
 
     # What consumers and the layer see.
 
@@ -196,28 +201,28 @@ class WebSocket:
             self._interrupted = True
             self._task.cancel()
 
+    def too_late(self) -> None:
+        """The time for the handshake is over."""
+        timeout = self._node.settings.handshake_timeout
+        logger.warning(
+            "WebSocket %s: nobody accepted or refused it within %s s", self._path, timeout
+        )
+        self.end(1013, now=True)
+
     # The life.
 
-    async def _live(self, content: Content) -> int:
+    async def _live(self, connect: Found | None, content: Content) -> int:
         """Handle connect and frames; return the code for disconnect."""
-        dispatcher = self._node.dispatcher
-        if self._handshake is not None:
-            self._handshake.limit(
-                self._node.settings.handshake_timeout, lambda: self.end(1013, now=True)
-            )
-        found = dispatcher.find("websocket.connect", content)
-        self._apply(found)
-        self._apply(dispatcher.find("websocket.receive", content))
-        if found is None:
-            await self._decide(Reply(accept={"type": "websocket.accept"}))
-        elif not await self._handle(found, "websocket.connect", content):
+        self._node.handshakes.add(self)
+        self._apply(connect)
+        self._apply(self._found)
+        if connect is None:
+            await self._decide(ACCEPT)
+        elif not await self._handle(connect, "websocket.connect", content):
             return self._ending or 1006
         await self._rest()
         self._busy = False
-        stays = self._node.router.keys("websocket.receive") <= {"path"}
-        if stays:
-            self._found = dispatcher.find("websocket.receive", {"path": self._path})
-        return await self._frames(stays)
+        return await self._frames(self._node.router.keys("websocket.receive") <= _PATH)
 
     async def _frames(self, stays: bool) -> int:
         """Take the client's frames one by one; return the code for disconnect.
@@ -225,13 +230,13 @@ class WebSocket:
         Args:
             stays: The route of a frame depends on the path alone, so it is known already.
         """
-        find = self._node.dispatcher.find
+        receive, find = self._receive, self._node.dispatcher.find
         outbox = self._outbox
         while True:
             if self._ending is not None or self._denied:
                 return self._ending or 1006
             self._idle = True
-            event = await self._receive()
+            event = await receive()
             self._idle = False
             if event["type"] == "websocket.disconnect":
                 return code_of(event)
@@ -323,6 +328,7 @@ class WebSocket:
             await self._deny(403)
         elif self._handshake is not None and (reply.accept is not None or reply.data is not None):
             handshake, self._handshake = self._handshake, None
+            self._node.handshakes.discard(self)
             await handshake.accept(reply)
             if self._lane is not None and not self._busy:
                 self._lane.start()
@@ -345,6 +351,7 @@ class WebSocket:
     ) -> None:
         if self._handshake is not None:
             handshake, self._handshake = self._handshake, None
+            self._node.handshakes.discard(self)
             self._denied = True
             await handshake.deny(status, reason, headers)
 
@@ -362,14 +369,31 @@ class WebSocket:
             return 1006
 
     async def _end_of_life(self, code: int) -> None:
+        """Run disconnect and leave everything.
+
+        In a task of its own, since the socket's task may be cancelled at any moment; unless
+        nothing in it waits for anything.
+        """
         node = self._node
-        if self._handshake is not None:
-            self._handshake.stop()
+        node.handshakes.discard(self)
+        log("DISCONNECT", self._path, code, self.scope)
+        content = disconnect_content(self.channel_name, self._path, self._order + 1, code)
+        found = node.dispatcher.find("websocket.disconnect", content)
+        if found is None and self._lane is None and self._ending is None:
+            if self._outbox.stop() is None and not node.dispatcher.remembers(self._connection):
+                self._leave()
+                return
+        await asyncio.shield(node.spawn(self._say_goodbye(found, content)))
+
+    async def _say_goodbye(self, found: Found | None, content: Content) -> None:
+        node = self._node
         if self._lane is not None:
             await self._lane.end(node.settings.drain_timeout)
+        code = content["code"]
         farewell = node.spawn(self._farewell(code)) if self._ending is not None else None
         try:
-            await self._disconnect(code)
+            if found is not None:
+                await self._disconnect(found, content)
             await node.dispatcher.forget(self._connection)
         finally:
             node.layer.detach(self.channel_name)
@@ -378,8 +402,12 @@ class WebSocket:
                     await asyncio.wait([farewell])
                 await self._outbox.shut()
             finally:
-                node.leave(self)
-                self._task = None
+                self._leave()
+
+    def _leave(self) -> None:
+        self._node.layer.detach(self.channel_name)
+        self._node.leave(self)
+        self._task = None
 
     async def _farewell(self, code: int) -> None:
         if self._handshake is not None:
@@ -387,13 +415,7 @@ class WebSocket:
         else:
             await self._outbox.close(closing(code), _CLOSE_PATIENCE)
 
-    async def _disconnect(self, code: int) -> None:
-        client = {"client": self.scope.get("client")}
-        logger.info('"WebSocket DISCONNECT %s" %d', self._path, code, extra=client)
-        content = disconnect_content(self.channel_name, self._path, self._order + 1, code)
-        found = self._node.dispatcher.find("websocket.disconnect", content)
-        if found is None:
-            return
+    async def _disconnect(self, found: Found, content: Content) -> None:
         handler, kwargs = found
         channel = self._node.channels["websocket.disconnect"]
         try:
@@ -401,6 +423,10 @@ class WebSocket:
                 await handler(self._connection, channel, content, kwargs)
         except Exception as error:  # noqa: BLE001 - the socket is gone, so it is only logged
             log_error(handler, "websocket.disconnect", self._path, error)
+
+    def _is_claimed(self, content: Content) -> bool:
+        node = self._node
+        return node.settings.unrouted == "accept" or claims(node.router, content)
 
     def _apply(self, found: Found | None) -> None:
         """Take over the limits that a consumer of the socket asks for."""

@@ -52,10 +52,11 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         """
         await self.accept()
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Take a frame; exactly one of the two is given.
+    async def receive(self, *args: Any, **kwargs: Any) -> None:
+        """Take a frame: `async def receive(self, text_data=None, bytes_data=None)`.
 
-        A narrower override takes one kind only: the other closes the socket with 1003.
+        Exactly one of the two is given. An override with one of them takes that kind only: the
+        other closes the socket with 1003.
         """
 
     async def disconnect(self, code: int) -> None:

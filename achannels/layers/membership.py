@@ -74,7 +74,7 @@ class Receivers:
 
     def attach(self, node: str, receiver: Receiver) -> str:
         """Return the name of a new reply channel, which nobody can guess."""
-        channel = f"{node}!{secrets.token_urlsafe(16)}"
+        channel = f"{node}!{secrets.token_hex(16)}"
         self.attached[channel] = receiver
         self.loop = asyncio.get_running_loop()
         return channel

@@ -211,7 +211,11 @@ class MemoryLayer(BaseLayer):
 
         A reply channel that is not attached to this layer joins nothing.
         """
-        await self._at_home(self._group_add, check_group(group), check_channel(channel))
+        if group not in self._membership:
+            check_group(group)
+        if channel not in self._attached:
+            check_channel(channel)
+        await self._at_home(self._group_add, group, channel)
 
     def _group_add(self, group: str, channel: str) -> None:
         now = self._clock()
