@@ -8,7 +8,7 @@ from typing import Any
 
 from achannels.channel import Channel
 from achannels.contracts import ChannelLayer, Taken, WorkLayer
-from achannels.dispatch import Connection, Dispatcher, Handler, log_error
+from achannels.dispatch import Dispatcher, Handler, log_error
 from achannels.exceptions import (
     ConfigurationError,
     ConsumeLater,
@@ -17,6 +17,7 @@ from achannels.exceptions import (
     Reject,
     StopConsumer,
 )
+from achannels.state import Connection
 
 logger = logging.getLogger("achannels.worker")
 

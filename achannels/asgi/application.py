@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Unpack
 from achannels import registry
 from achannels.asgi import http as requests
 from achannels.asgi import lifespan
+from achannels.asgi.admission import claims
 from achannels.asgi.events import path_of
 from achannels.asgi.node import Node
 from achannels.asgi.origin import HostCheck, OriginCheck
 from achannels.asgi.settings import SettingKeywords, Settings, resolve
-from achannels.asgi.websocket import WebSocket, claims
+from achannels.asgi.websocket import WebSocket
 from achannels.auth import get_user_loader
 from achannels.consumers.threads import Threads
 from achannels.contracts import ChannelLayer
-from achannels.dispatch import Dispatcher, Loaders
+from achannels.dispatch import Dispatcher
 from achannels.routing import Router, Routing
 from achannels.sessions import ChannelSessions, get_http_sessions
+from achannels.state import Loaders
 from achannels.types import ASGIApplication, Receive, Scope, Send
 
 if TYPE_CHECKING:

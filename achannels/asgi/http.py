@@ -8,7 +8,7 @@ from typing import Any
 from achannels.asgi.events import headers_of, path_of, request_content
 from achannels.asgi.node import Node
 from achannels.codec import Encoded
-from achannels.dispatch import Connection, Handler, log_error
+from achannels.dispatch import Handler, log_error
 from achannels.exceptions import (
     DenyConnection,
     InvalidContent,
@@ -17,6 +17,7 @@ from achannels.exceptions import (
     RequestTimeout,
     StopConsumer,
 )
+from achannels.state import Connection
 from achannels.types import Content, Receive, Scope, Send
 
 logger = logging.getLogger("achannels.server")
@@ -190,7 +191,7 @@ class Request:
                 books.drop("full")
             return group
         self._waiting += 1
-        self._node.spawn(self._late(part))
+        self._node.run_beside(self._late(part))
         return True
 
     async def reply(self, content: Mapping[str, Any]) -> None:

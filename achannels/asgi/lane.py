@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from achannels.asgi.node import Node
 from achannels.codec import Encoded
-from achannels.dispatch import Connection, Handler
+from achannels.dispatch import Handler
+from achannels.state import Connection
 from achannels.types import Content
 
 logger = logging.getLogger("achannels.server")

@@ -155,6 +155,10 @@ class Node:
         task.add_done_callback(self._done)
         return task
 
+    def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task that the node owns and nobody waits for."""
+        _ = self.spawn(work)
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         _report(task)

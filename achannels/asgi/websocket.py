@@ -2,32 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Any
 
+from achannels.asgi.admission import refusal
+from achannels.asgi.client import Client
 from achannels.asgi.events import (
     ACCEPT,
-    UNREADABLE,
-    Reply,
     closing,
     code_of,
     connect_content,
     disconnect_content,
     frame_content,
     frame_size,
-    path_of,
-    prepare,
-    prepare_shared,
 )
-from achannels.asgi.handshake import Handshake, log
-from achannels.asgi.lane import Lane
+from achannels.asgi.handshake import log
 from achannels.asgi.node import Node
-from achannels.asgi.outbox import Outbox
-from achannels.codec import Encoded, encode
 from achannels.consumers.base import BadFrame
-from achannels.dispatch import Connection, Handler, log_error
+from achannels.dispatch import Handler, log_error
 from achannels.exceptions import ConsumeLater, DenyConnection, Reject, StopConsumer
-from achannels.routing import Router
+from achannels.state import Connection
 from achannels.types import Content, Receive, Scope, Send
 
 logger = logging.getLogger("achannels.server")
@@ -46,56 +39,29 @@ _LATER = 0.05
 Found = tuple[Handler, dict[str, Any]]
 
 
-class WebSocket:
-    """The life of one socket, from the handshake to the end of its disconnect handler.
-
-    It is what a bound reply channel talks to, and what the layer delivers to.
-    """
+class WebSocket(Client):
+    """The life of one socket, from the handshake to the end of its disconnect handler."""
 
     __slots__ = (
-        "_busy",
-        "_connection",
-        "_deciding",
-        "_denied",
         "_ending",
         "_found",
-        "_handshake",
         "_idle",
         "_interrupted",
-        "_lane",
         "_max_size",
-        "_node",
         "_order",
-        "_outbox",
-        "_path",
         "_receive",
         "_task",
-        "channel_name",
-        "scope",
     )
 
     def __init__(self, node: Node, scope: Scope, receive: Receive, send: Send) -> None:
-        settings = node.settings
-        self.scope = scope
-        self.channel_name = ""
-        self._node = node
+        super().__init__(node, scope, send)
         self._receive = receive
-        self._path = path_of(scope)
         self._order = 0
-        self._max_size = settings.max_size
+        self._max_size = node.settings.max_size
         self._task: asyncio.Task[Any] | None = asyncio.current_task()
-        self._connection: Connection
-        self._outbox = Outbox(send, node.limits(None), node.layer.books, node.spawn, self.end)
-        self._handshake: Handshake | None = Handshake(
-            scope, self._path, send, self._outbox, settings.subprotocols
-        )
-        self._deciding = 0
-        self._denied = False
         self._idle = False
         self._interrupted = False
-        self._busy = True
         self._ending: int | None = None
-        self._lane: Lane | None = None
         self._found: Found | None = None
 
     async def run(self) -> None:
@@ -105,13 +71,10 @@ class WebSocket:
         content = connect_content(self.scope, self._path, "")
         connect = node.dispatcher.find("websocket.connect", content)
         self._found = node.dispatcher.find("websocket.receive", content)
-        if not node.origin(self.scope):
-            await self._deny(403, "this page may not open a socket here")
-        elif not (connect or self._found) and not self._is_claimed(content):
-            await self._deny(404, "there is nothing at this path")
-        elif node.draining:
-            await self._deny(503, "the server is stopping")
-        if self._denied:
+        routed = connect is not None or self._found is not None
+        refused = refusal(node, self.scope, content, routed=routed)
+        if refused is not None:
+            await self._deny(*refused)
             return
         self.channel_name = content["reply_channel"] = node.layer.attach(self)
         self._connection = Connection(self.scope, node.layer, self)
@@ -126,67 +89,6 @@ class WebSocket:
             code = self._ending or 1006
         finally:
             await self._end_of_life(code)
-
-    # What consumers and the layer see.
-
-    @property
-    def pending(self) -> int:
-        """Messages that were taken and are not written."""
-        return self._outbox.pending + len(self._lane or ()) + self._deciding
-
-    @property
-    def capacity(self) -> int:
-        """Messages that may wait."""
-        return self._outbox.capacity
-
-    def deliver(self, message: Encoded, *, group: bool) -> bool:
-        """Take a message from the layer without waiting; see `achannels.contracts.Receiver`."""
-        reply: Reply | None = message.prepared
-        if reply is None:
-            reply = message.prepared = prepare_shared(message, self.channel_name)
-        if reply.plain and (group or self._handshake is None):
-            return self._outbox.push(reply, group=group)
-        if reply.event:
-            return self._post(message, group=group)
-        if reply is UNREADABLE:
-            self._node.layer.books.drop("rejected")
-            return True
-        if group or self._handshake is None:
-            return self._outbox.push(reply, group=group)
-        self._deciding += 1
-        self._node.spawn(self._decide_for_another(reply))
-        return True
-
-    async def reply(self, content: Mapping[str, Any]) -> None:
-        """Send to the own client; waits while it is slow."""
-        reply = prepare(content)
-        if reply.plain and self._handshake is None:
-            await self._outbox.write(reply)
-        elif reply.event:
-            await self.write(content)
-        else:
-            await self.write(reply)
-
-    def prepare(self, content: Mapping[str, Any]) -> Reply | Mapping[str, Any]:
-        """Check a reply; callable from any thread."""
-        reply = prepare(content)
-        return dict(content) if reply.event else reply
-
-    async def write(self, prepared: Reply | Mapping[str, Any]) -> None:
-        """Send what `prepare` made."""
-        books = self._node.layer.books
-        if not isinstance(prepared, Reply):
-            books.accepted += 1
-            message = encode(prepared, self.channel_name, self._node.layer.message_size)
-            if not self._post(message, group=True):
-                books.drop("full")
-            return
-        if self._handshake is not None:
-            await self._decide(prepared)
-            if self._denied or (prepared.data is None and prepared.close is None):
-                books.replies += 1
-                return
-        await self._outbox.write(prepared)
 
     def end(self, code: int, *, now: bool = False) -> None:
         """End the socket: the code is sent, disconnect runs.
@@ -302,58 +204,9 @@ class WebSocket:
                 self.end(1011)
         return False
 
-    # Events for class consumers.
-
-    def _post(self, message: Encoded, *, group: bool) -> bool:
-        books = self._node.layer.books
-        if self._outbox.is_closed or self._denied:
-            books.drop("gone")
-            return True
-        if self._lane is None:
-            self._lane = Lane(self._node, self._connection, self._path, self._event_failed)
-        taken = self._lane.put(message, self._outbox.capacity, group=group)
-        if not self._busy:
-            self._lane.start()
-        return taken
-
     async def _event_failed(self, error: Exception, handler: Handler, content: Content) -> bool:
         goes_on = await self._failed(error, (handler, {}), "websocket.receive", content)
         return goes_on and self._ending is None
-
-    # The handshake.
-
-    async def _decide(self, reply: Reply) -> None:
-        """Accept or refuse, if the reply says so and nobody did before."""
-        if reply.refuse or (reply.accept is None and reply.data is None and reply.close):
-            await self._deny(403)
-        elif self._handshake is not None and (reply.accept is not None or reply.data is not None):
-            handshake, self._handshake = self._handshake, None
-            self._node.handshakes.discard(self)
-            await handshake.accept(reply)
-            if self._lane is not None and not self._busy:
-                self._lane.start()
-
-    async def _decide_for_another(self, reply: Reply) -> None:
-        books = self._node.layer.books
-        try:
-            await self._decide(reply)
-        finally:
-            self._deciding -= 1
-            if self._denied or (reply.data is None and reply.close is None):
-                books.delivered += 1
-            elif not self._outbox.push(reply, group=False):
-                books.drop("full")
-        if self._denied:
-            self.end(1006)
-
-    async def _deny(
-        self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
-        if self._handshake is not None:
-            handshake, self._handshake = self._handshake, None
-            self._node.handshakes.discard(self)
-            self._denied = True
-            await handshake.deny(status, reason, headers)
 
     # The end.
 
@@ -379,11 +232,12 @@ class WebSocket:
         log("DISCONNECT", self._path, code, self.scope)
         content = disconnect_content(self.channel_name, self._path, self._order + 1, code)
         found = node.dispatcher.find("websocket.disconnect", content)
-        if found is None and self._lane is None and self._ending is None:
-            if self._outbox.stop() is None and not node.dispatcher.remembers(self._connection):
-                self._leave()
-                return
-        await asyncio.shield(node.spawn(self._say_goodbye(found, content)))
+        nothing_to_do = found is None and self._lane is None and self._ending is None
+        remembered = node.dispatcher.remembers(self._connection)
+        if nothing_to_do and not remembered and self._outbox.stop() is None:
+            self._leave()
+        else:
+            await asyncio.shield(node.spawn(self._say_goodbye(found, content)))
 
     async def _say_goodbye(self, found: Found | None, content: Content) -> None:
         node = self._node
@@ -424,10 +278,6 @@ class WebSocket:
         except Exception as error:  # noqa: BLE001 - the socket is gone, so it is only logged
             log_error(handler, "websocket.disconnect", self._path, error)
 
-    def _is_claimed(self, content: Content) -> bool:
-        node = self._node
-        return node.settings.unrouted == "accept" or claims(node.router, content)
-
     def _apply(self, found: Found | None) -> None:
         """Take over the limits that a consumer of the socket asks for."""
         if found is not None:
@@ -437,11 +287,4 @@ class WebSocket:
                 self._outbox.limit(self._node.limits(options))
 
 
-def claims(router: Router, content: Mapping[str, Any]) -> bool:
-    """Return whether a route on connect or receive may take a socket with this handshake."""
-    return router.claims("websocket.connect", content) or router.claims(
-        "websocket.receive", content
-    )
-
-
-__all__ = ["WebSocket", "claims"]
+__all__ = ["WebSocket"]

@@ -53,7 +53,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         await self.accept()
 
     async def receive(self, *args: Any, **kwargs: Any) -> None:
-        """Take a frame: `async def receive(self, text_data=None, bytes_data=None)`.
+        """Take a frame; override it as `receive(self, text_data=None, bytes_data=None)`.
 
         Exactly one of the two is given. An override with one of them takes that kind only: the
         other closes the socket with 1003.

@@ -1,0 +1,171 @@
+"""What consumers and the layer see of one socket: the side that talks to its client."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from achannels.asgi.events import UNREADABLE, Reply, path_of, prepare, prepare_shared
+from achannels.asgi.handshake import Handshake
+from achannels.asgi.lane import Lane
+from achannels.asgi.node import Node
+from achannels.asgi.outbox import Outbox
+from achannels.codec import Encoded, encode
+from achannels.dispatch import Handler
+from achannels.types import Content, Scope, Send
+
+if TYPE_CHECKING:
+    from achannels.state import Connection
+
+
+class Client:
+    """Takes replies, messages of the layer and events for class consumers, each to its place.
+
+    It is what a bound reply channel talks to, and what the layer delivers to.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_connection",
+        "_deciding",
+        "_denied",
+        "_handshake",
+        "_lane",
+        "_node",
+        "_outbox",
+        "_path",
+        "channel_name",
+        "scope",
+    )
+
+    def __init__(self, node: Node, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.channel_name = ""
+        self._node = node
+        self._path = path_of(scope)
+        self._connection: Connection
+        self._outbox = Outbox(send, node.limits(None), node.layer.books, node.spawn, self.end)
+        self._handshake: Handshake | None = Handshake(
+            scope, self._path, send, self._outbox, node.settings.subprotocols
+        )
+        self._deciding = 0
+        self._denied = False
+        self._busy = True
+        self._lane: Lane | None = None
+
+    def end(self, code: int, *, now: bool = False) -> None:
+        """End the socket; see `achannels.asgi.node.Ending`."""
+        raise NotImplementedError
+
+    def too_late(self) -> None:
+        """The time for the handshake is over."""
+        raise NotImplementedError
+
+    async def _event_failed(self, error: Exception, handler: Handler, content: Content) -> bool:
+        """Answer what a class consumer raised; return whether the socket goes on."""
+        raise NotImplementedError
+
+    @property
+    def pending(self) -> int:
+        """Messages that were taken and are not written."""
+        return self._outbox.pending + len(self._lane or ()) + self._deciding
+
+    @property
+    def capacity(self) -> int:
+        """Messages that may wait."""
+        return self._outbox.capacity
+
+    def deliver(self, message: Encoded, *, group: bool) -> bool:
+        """Take a message from the layer without waiting; see `achannels.contracts.Receiver`."""
+        reply: Reply | None = message.prepared
+        if reply is None:
+            reply = message.prepared = prepare_shared(message, self.channel_name)
+        if reply.plain and (group or self._handshake is None):
+            return self._outbox.push(reply, group=group)
+        if reply.event:
+            return self._post(message, group=group)
+        if reply is UNREADABLE:
+            self._node.layer.books.drop("rejected")
+            return True
+        if group or self._handshake is None:
+            return self._outbox.push(reply, group=group)
+        self._deciding += 1
+        self._node.run_beside(self._decide_for_another(reply))
+        return True
+
+    async def reply(self, content: Mapping[str, Any]) -> None:
+        """Send to the own client; waits while it is slow."""
+        reply = prepare(content)
+        if reply.plain and self._handshake is None:
+            await self._outbox.write(reply)
+        elif reply.event:
+            await self.write(content)
+        else:
+            await self.write(reply)
+
+    def prepare(self, content: Mapping[str, Any]) -> Reply | Mapping[str, Any]:
+        """Check a reply; callable from any thread."""
+        reply = prepare(content)
+        return dict(content) if reply.event else reply
+
+    async def write(self, prepared: Reply | Mapping[str, Any]) -> None:
+        """Send what `prepare` made."""
+        books = self._node.layer.books
+        if not isinstance(prepared, Reply):
+            books.accepted += 1
+            message = encode(prepared, self.channel_name, self._node.layer.message_size)
+            if not self._post(message, group=True):
+                books.drop("full")
+            return
+        if self._handshake is not None:
+            await self._decide(prepared)
+            if self._denied or (prepared.data is None and prepared.close is None):
+                books.replies += 1
+                return
+        await self._outbox.write(prepared)
+
+    def _post(self, message: Encoded, *, group: bool) -> bool:
+        books = self._node.layer.books
+        if self._outbox.is_closed or self._denied:
+            books.drop("gone")
+            return True
+        if self._lane is None:
+            self._lane = Lane(self._node, self._connection, self._path, self._event_failed)
+        taken = self._lane.put(message, self._outbox.capacity, group=group)
+        if not self._busy:
+            self._lane.start()
+        return taken
+
+    async def _decide(self, reply: Reply) -> None:
+        """Accept or refuse, if the reply says so and nobody did before."""
+        if reply.refuse or (reply.accept is None and reply.data is None and reply.close):
+            await self._deny(403)
+        elif self._handshake is not None and (reply.accept is not None or reply.data is not None):
+            handshake, self._handshake = self._handshake, None
+            self._node.handshakes.discard(self)
+            await handshake.accept(reply)
+            if self._lane is not None and not self._busy:
+                self._lane.start()
+
+    async def _decide_for_another(self, reply: Reply) -> None:
+        books = self._node.layer.books
+        try:
+            await self._decide(reply)
+        finally:
+            self._deciding -= 1
+            if self._denied or (reply.data is None and reply.close is None):
+                books.delivered += 1
+            elif not self._outbox.push(reply, group=False):
+                books.drop("full")
+        if self._denied:
+            self.end(1006)
+
+    async def _deny(
+        self, status: int, reason: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        if self._handshake is not None:
+            handshake, self._handshake = self._handshake, None
+            self._node.handshakes.discard(self)
+            self._denied = True
+            await handshake.deny(status, reason, headers)
+
+
+__all__ = ["Client"]
