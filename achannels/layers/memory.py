@@ -20,25 +20,22 @@ from achannels.types import Clock, Content
 class MemoryLayer(BaseLayer):
     """A layer inside one process: what every promise costs least, and what ends with the process.
 
-    It keeps the contracts `ChannelLayer` and `WorkLayer` and refuses what a layer between
-    processes would refuse, so that what works on it works there. Two processes with a
-    `MemoryLayer` each are two worlds.
+    It keeps `ChannelLayer` and `WorkLayer`, and refuses what a layer between processes would, so
+    that what works here works there. Two processes with one each are two worlds.
 
-    The names that `new_channel` gives, and those of `attach`, belong to this process. A message to
-    a channel of another node, or to one that was detached, is counted as `gone`.
+    The names of `new_channel` and `attach` belong to this process. A message to a channel of another
+    node, or to one that was detached, is counted as `gone`.
 
     Args:
         capacity: Messages that may wait in a channel, delayed ones included.
-        channel_capacity: The same by pattern, the first match wins: `{"mail.*": 20}`, or compiled
-            regular expressions. A name with a `!` is matched by the part after it.
+        channel_capacity: The same by pattern or compiled regular expression, the first match wins:
+            `{"mail.*": 20}`. A name with a `!` is matched by the part after it.
         expiry: Seconds that a message may wait; durable and delayed messages do not expire.
         channel_expiry: The same by pattern.
-        group_expiry: Seconds after the last `group_add` for which an ordinary channel stays in a
-            group. A socket stays while it lives.
+        group_expiry: Seconds that an ordinary channel stays in a group; a socket while it lives.
         message_size: Bytes of an encoded message, at most.
-        clock: Monotonic seconds. A clock that has a method `subscribe(callback)`, such as
-            `achannels.testing.Clock`, calls back whenever its time has changed, and no real time
-            is waited for.
+        clock: Monotonic seconds. One with a method `subscribe(callback)`, such as
+            `achannels.testing.Clock`, tells when its time has changed; no real time is waited for.
 
     Raises:
         ConfigurationError: It names the key, the value and what is allowed.

@@ -18,6 +18,7 @@ class Clock:
         self._callbacks: list[Callable[[], None]] = []
 
     def __call__(self) -> float:
+        """Return the seconds now."""
         return self._now
 
     def advance(self, seconds: float) -> None:

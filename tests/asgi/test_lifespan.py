@@ -19,6 +19,10 @@ async def receive(message: Message) -> None:
     await message.reply_channel.send({"text": message["text"]})
 
 
+async def fail() -> None:
+    raise RuntimeError("no database")
+
+
 class Inner:
     """An application beside ours that writes down its lifespan."""
 
@@ -115,7 +119,7 @@ async def test_a_lifespan_function_that_fails_fails_the_start(
 ) -> None:
     @asynccontextmanager
     async def around(app: Application) -> AsyncIterator[None]:
-        raise RuntimeError("no database")
+        await fail()
         yield
 
     app = Application([route("work", receive)], lifespan=around)

@@ -199,7 +199,7 @@ async def test_the_awaited_classes_refuse_to_work_in_a_thread() -> None:
 
     def receive(message: sync.Message) -> None:
         try:
-            Channel("named").send({})
+            _ = Channel("named").send({})
         except WrongContext as error:
             caught.append(error)
         message.reply_channel.send({"text": "done"})

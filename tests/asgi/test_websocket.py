@@ -10,7 +10,7 @@ import pytest
 from achannels import Channel, Group, Message, consumer, route, route_class
 from achannels.asgi import Application
 from achannels.consumers import AsyncConsumer, AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
-from achannels.exceptions import ConsumeLater, DenyConnection, Reject, StopConsumer
+from achannels.exceptions import ConsumeLater, DenyConnection, InvalidContent, Reject, StopConsumer
 from achannels.layers.memory import MemoryLayer
 from achannels.sessions import channel_session
 from achannels.testing import ConnectionDenied, WebsocketClient
@@ -388,10 +388,14 @@ async def test_frames_after_the_close_are_not_handled() -> None:
 
 
 async def test_a_content_that_no_socket_can_send_raises_in_its_consumer() -> None:
-    app = application(lambda message: message.reply_channel.send({"txt": "typo"}))  # type: ignore[arg-type,return-value]
-    async with WebsocketClient(app, "/") as ws:
+    async def receive(message: Message) -> None:
+        with pytest.raises(InvalidContent, match="Did you mean 'text'"):
+            await message.reply_channel.send({"txt": "typo"})
+        await message.reply_channel.send({"text": "right"})
+
+    async with WebsocketClient(application(receive), "/") as ws:
         await ws.send("a")
-        assert await ws.wait_closed() == 1011
+        assert await ws.receive() == "right"
 
 
 # What consumers raise.
