@@ -34,8 +34,7 @@ class MemoryLayer(BaseLayer):
         channel_expiry: The same by pattern.
         group_expiry: Seconds that an ordinary channel stays in a group; a socket while it lives.
         message_size: Bytes of an encoded message, at most.
-        clock: Monotonic seconds. One with a method `subscribe(callback)`, such as
-            `achannels.testing.Clock`, tells when its time has changed; no real time is waited for.
+        clock: Monotonic seconds; one that has `subscribe(callback)` tells when its time changed.
 
     Raises:
         ConfigurationError: It names the key, the value and what is allowed.
