@@ -127,8 +127,12 @@ class _Watch:
 def close_broken_connections() -> None:
     """Close the connections of this thread on which errors occurred and that are of no use."""
     for connection in connections.all(initialized_only=True):
-        if connection.errors_occurred and not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+        if connection.connection is None or not connection.errors_occurred:
+            continue
+        if connection.is_usable():
+            connection.errors_occurred = False
+        else:
+            connection.close()
 
 
 __all__ = [
