@@ -45,6 +45,10 @@ class Limits:
     stall: float
 
 
+def _nobody(code: int) -> None:
+    """Take the end of a client whose socket is over."""
+
+
 class Outbox:
     """Sends to one client, one event at a time.
 
@@ -205,6 +209,10 @@ class Outbox:
         self._closed = True
         self._drop_queue()
         return self._writer
+
+    def let_go(self) -> None:
+        """Forget whom to tell that the client must go; call it when nothing is sent any more."""
+        self._end = _nobody
 
     async def shut(self) -> None:
         """Take and send nothing more; ends the writer."""

@@ -261,7 +261,10 @@ class WebSocket(Client):
     def _leave(self) -> None:
         self._node.layer.detach(self.channel_name)
         self._node.leave(self)
-        self._task = None
+        # Broken by hand, these cycles need no garbage collection: a tenth of a short life's cost.
+        self._outbox.let_go()
+        self._lane = self._task = None
+        del self._connection
 
     async def _farewell(self, code: int) -> None:
         if self._handshake is not None:

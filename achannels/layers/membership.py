@@ -168,7 +168,7 @@ class Membership:
         self._books = books
         self._sends: dict[Members, asyncio.Task[None]] = {}
         self._groups: dict[str, Members] = {}
-        self._of: dict[str, set[str]] = {}
+        self._of: dict[str, str | set[str]] = {}  # most channels have one group; a set costs 200 B
         self._round: Iterator[str] = iter(())
 
     def __len__(self) -> int:
@@ -204,7 +204,11 @@ class Membership:
             members = self._groups[group] = Members()
         if channel not in members.receivers:
             members.receivers[channel] = receiver
-            self._of.setdefault(channel, set()).add(group)
+            before = self._of.setdefault(channel, group)
+            if isinstance(before, set):
+                before.add(group)
+            elif before != group:
+                self._of[channel] = {before, group}
         if lapses < math.inf:
             members.lapses.pop(channel, None)  # renewed: it goes to the end
             members.lapses[channel] = lapses
@@ -212,21 +216,26 @@ class Membership:
     def discard(self, group: str, channel: str) -> None:
         """End a membership, if there is one."""
         groups = self._of.get(channel)
-        if groups is None or group not in groups:
-            return
-        groups.discard(group)
-        if not groups:
+        if isinstance(groups, set) and group in groups:
+            groups.discard(group)
+            if not groups:
+                del self._of[channel]
+        elif groups == group:
             del self._of[channel]
+        else:
+            return
         self._leave(group, channel)
 
     def detach(self, channel: str) -> None:
         """End all memberships of a channel; costs as much as it has groups."""
-        for group in self._of.pop(channel, ()):
+        for group in self.groups_of(channel):
             self._leave(group, channel)
+        self._of.pop(channel, None)
 
     def groups_of(self, channel: str) -> set[str]:
         """Return the groups that a channel is a member of."""
-        return set(self._of.get(channel, ()))
+        groups = self._of.get(channel, set())
+        return {groups} if isinstance(groups, str) else set(groups)
 
     def clear(self) -> None:
         """End all memberships."""
