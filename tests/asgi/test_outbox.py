@@ -831,21 +831,26 @@ class OutboxMachine(RuleBasedStateMachine):
     def accept(self) -> None:
         self.others.append(self.loop.create_task(self.outbox.open(ACCEPT)))
 
-    @rule(length=st.integers(0, 200), group=st.booleans(), close=st.booleans())
+    @rule(
+        length=st.integers(0, 200),
+        group=st.booleans(),
+        close=st.integers(0, 9).map(lambda chance: chance == 0),
+    )
     def push(self, length: int, group: bool, close: bool) -> None:
         text = self.text(length)
-        content = {"text": text, "close": True} if close and length < 20 else {"text": text}
-        waiting = self.outbox.pending
+        content = {"text": text, "close": True} if close else {"text": text}
         taken = self.outbox.push(prepare(content), group=group)
         self.books.accepted += taken
         self.pushed.add(text)
-        assert taken or (not group and waiting)
+        assert taken or not group
 
-    @rule(length=st.integers(0, 200), close=st.booleans())
+    @rule(length=st.integers(0, 200), close=st.integers(0, 9).map(lambda chance: chance == 0))
     def reply(self, length: int, close: bool) -> None:
-        content = {"text": self.text(length), "close": 4000} if close and length < 20 else {}
-        work = self.outbox.write(prepare(content or {"text": self.text(length)}))
-        self.replies.append(self.loop.create_task(work))
+        async def write() -> None:
+            content: dict[str, Any] = {"text": self.text(length)}
+            await self.outbox.write(prepare({**content, "close": 4000} if close else content))
+
+        self.replies.append(self.loop.create_task(write()))
 
     @precondition(lambda self: self.send.waiting is not None)
     @rule(error=st.sampled_from([None, None, None, BrokenPipeError, RuntimeError, KeyError]))
