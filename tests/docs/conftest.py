@@ -1,0 +1,40 @@
+"""What runs a page: the apps of its reader around it, and nothing of it afterwards."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models.signals import post_save
+
+from tests.docs.models import MODELS
+from tests.docs.snippets import file, forget_files, run
+
+
+@pytest.fixture(autouse=True)
+def _readers_apps() -> Iterator[None]:
+    receivers = list(post_save.receivers)
+    for model in MODELS:
+        setattr(file(f"{model._meta.app_label}.models"), model.__name__, model)
+    yield
+    forget_files()
+    post_save.receivers = receivers
+    post_save.sender_receivers_cache.clear()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest) -> Any:
+    """The names of the page that the variable `PAGE` of the test's module names."""
+    return run(request.module.PAGE)
+
+
+@pytest.fixture
+def tables(transactional_db: None) -> Iterator[None]:
+    """The tables of the reader's models."""
+    with connection.schema_editor() as editor:
+        for model in MODELS:
+            editor.create_model(model)
+    yield
+    with connection.schema_editor() as editor:
+        for model in MODELS:
+            editor.delete_model(model)
