@@ -13,7 +13,12 @@ import asyncio
 import inspect
 import unittest
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+)
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
@@ -21,7 +26,7 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.signals import request_started
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.test import TestCase, TransactionTestCase
 from django.test.testcases import LiveServerTestCase, LiveServerThread
 from django.utils.functional import classproperty
@@ -30,6 +35,7 @@ from achannels import registry
 from achannels.asgi import Application, get_asgi_application
 from achannels.consumers.threads import set_hygiene, set_runner
 from achannels.django.db import close_old_connections
+from achannels.exceptions import WrongContext
 from achannels.layers.memory import MemoryLayer
 from achannels.serving import Server, listen
 from achannels.types import ASGIApplication, Receive, Scope, Send
@@ -40,6 +46,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds that a live server has to start, and to stop."""
+
+Callbacks = list[Callable[[], Any]]
 
 
 def memory_layer(config: Mapping[str, Any]) -> MemoryLayer:
@@ -100,7 +108,7 @@ class ChannelTests(unittest.TestCase):
 class ChannelTestCase(ChannelTests, TestCase):
     """Django's `TestCase`: fresh memory layers, and consumers inside the test's transaction.
 
-    Sends with `on_commit=` obey `captureOnCommitCallbacks`.
+    Sends with `on_commit=` obey `captureOnCommitCallbacks`, which has an async form here.
     """
 
     @contextmanager
@@ -112,6 +120,48 @@ class ChannelTestCase(ChannelTests, TestCase):
                 stay = mock.patch.object(connection, "close_if_unusable_or_obsolete")
                 stack.enter_context(stay)
             yield
+
+    @classmethod
+    def captureOnCommitCallbacks(  # noqa: N802 - Django's name
+        cls, *, using: str = DEFAULT_DB_ALIAS, execute: bool = False
+    ) -> "CommitCallbacks":
+        """Capture what waits for a commit, as Django's method does; `async with` in async tests.
+
+        Args:
+            using: Alias of the database.
+            execute: Call back at the end of the block.
+        """
+        return CommitCallbacks(super().captureOnCommitCallbacks(using=using, execute=execute))
+
+
+class CommitCallbacks(
+    AbstractContextManager[Callbacks, None], AbstractAsyncContextManager[Callbacks, None]
+):
+    """Captures in the thread of the test's database connection, which is not the loop's.
+
+    Raises:
+        WrongContext: Entered by a plain `with` on an event loop: it would capture nothing.
+    """
+
+    def __init__(self, captured: AbstractContextManager[Callbacks]) -> None:
+        self._captured = captured
+
+    def __enter__(self) -> Callbacks:
+        if asyncio._get_running_loop() is not None:
+            raise WrongContext(
+                "`with captureOnCommitCallbacks()` captures nothing on an event loop. "
+                "Use `async with`."
+            )
+        return self._captured.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._captured.__exit__(*error)
+
+    async def __aenter__(self) -> Callbacks:
+        return await sync_to_async(self._captured.__enter__)()
+
+    async def __aexit__(self, *error: Any) -> None:
+        await sync_to_async(self._captured.__exit__)(*error)
 
 
 class ChannelTransactionTestCase(ChannelTests, TransactionTestCase):
@@ -135,7 +185,7 @@ class ChannelServerThread(LiveServerThread):
         try:
             listening = listen(self.host, self.port)
             server = self._server = Server(
-                self.serve, listening, patience=PATIENCE, on_start=self._started
+                self.serve, listening, patience=PATIENCE, on_start=self._accepts
             )
             self.port = server.port
             server.run()
@@ -162,7 +212,7 @@ class ChannelServerThread(LiveServerThread):
         """Run a coroutine on the server's loop and wait for it."""
         asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
 
-    def _started(self) -> None:
+    def _accepts(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.is_ready.set()
 
@@ -244,6 +294,7 @@ __all__ = [
     "ChannelServerThread",
     "ChannelTestCase",
     "ChannelTransactionTestCase",
+    "CommitCallbacks",
     "fresh_layers",
     "memory_layer",
     "shared_connection",
