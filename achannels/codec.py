@@ -5,7 +5,7 @@ on a desk works between machines.
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import date, time
 from typing import Any, cast
 
 import ormsgpack
@@ -18,8 +18,14 @@ _STRICT = (
     | ormsgpack.OPT_PASSTHROUGH_DATACLASS
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
-_ADVICE = {datetime: "isoformat()", date: "isoformat()", time: "isoformat()"}
-_MAX_DEPTH = 128
+_ADVICE = (
+    (date | time, "{}.isoformat()"),
+    (tuple, "list({})"),
+    (float, "float({})"),
+    (bytes, "bytes({})"),
+)
+_MAX_DEPTH = 255
+"""Levels of lists and dicts, the content itself included; the limit of the encoder."""
 
 
 class Encoded:
@@ -64,59 +70,73 @@ def encode(content: Mapping[str, Any], target: str, limit: int) -> Encoded:
     try:
         body = ormsgpack.packb(content, option=_STRICT)
     except ormsgpack.MsgpackEncodeError as error:
-        raise InvalidContent(_explain(content, "content", 0) or f"content: {error}.") from error
+        raise InvalidContent(_explain(content) or f"content: {error}.") from error
     if len(body) > limit:
         raise MessageTooLarge(target, len(body), limit)
     return Encoded(body)
 
 
-def _explain(value: object, place: str, depth: int) -> str | None:
-    """Return what is wrong with a value that did not encode, and where in the content it is."""
-    if depth > _MAX_DEPTH:
-        return f"{place[:60]}... is nested deeper than messages may be ({_MAX_DEPTH} levels)."
-    if isinstance(value, dict):
-        return _explain_dict(value, place, depth)
-    if isinstance(value, list | tuple):
-        found = (_explain(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value))
-        return next(filter(None, found), None)
-    return _explain_leaf(value, place)
+def _explain(content: dict[Any, Any]) -> str | None:
+    """Return what is wrong with a content that did not encode, and where in it that is."""
+    waiting: list[tuple[object, str, int]] = [(content, "content", 1)]
+    while waiting:
+        value, place, level = waiting.pop()
+        if isinstance(value, dict):
+            found = _explain_keys(value, place)
+            inside = [(item, f"{place}[{key!r}]") for key, item in value.items()]
+        elif isinstance(value, list) or type(value) is tuple:
+            found = None
+            inside = [(item, f"{place}[{index}]") for index, item in enumerate(value)]
+        else:
+            if found := _explain_leaf(value, place):
+                return found
+            continue
+        if level > _MAX_DEPTH:
+            return f"{place[:60]}... is nested deeper than messages may be ({_MAX_DEPTH} levels)."
+        if found:
+            return found
+        waiting += [(item, there, level + 1) for item, there in reversed(inside)]
+    return None
 
 
-def _explain_dict(value: dict[Any, Any], place: str, depth: int) -> str | None:
-    for key, item in value.items():
-        if not isinstance(key, str):
+def _explain_keys(value: dict[Any, Any], place: str) -> str | None:
+    for key in value:
+        if type(key) is not str:
             kind = type(key).__name__
             return f"{place} has the key {key!r} of type {kind}; keys are str. Send str({key!r})."
-        if found := _explain(item, f"{place}[{key!r}]", depth + 1):
-            return found
+        if found := _surrogate(key):
+            return f"{place} has the key {key!r}, which is not Unicode text: {found}."
     return None
 
 
 def _explain_leaf(value: object, place: str) -> str | None:
-    if value is None or isinstance(value, bool | float | bytes | bytearray | memoryview):
+    if value is None or type(value) in (bool, float, bytes, bytearray, memoryview):
         return None
     if isinstance(value, int):
         if -(2**63) <= value < 2**64:
             return None
         return f"{place} is {value!r}; an int has at most 64 bits. Send it as a str."
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            return (
-                f"{place} is not Unicode text: it has a lone surrogate at position "
-                f"{error.start}. Send bytes instead."
-            )
-        return None
+        found = _surrogate(value)
+        return f"{place} is not Unicode text: {found}. Send bytes instead." if found else None
     kind = type(value).__name__
-    name = place.split("['")[-1].removesuffix("']")
-    advice = _ADVICE.get(type(value))
-    step = f"Send {name}.{advice}." if advice else f"Send str({name}) or its fields."
-    article = "an" if kind[0].lower() in "aeiou" else "a"
+    last = place.rpartition("['")[2].removesuffix("']")
+    name = last if last.isidentifier() else place
+    advice = (text for types, text in _ADVICE if isinstance(value, types))
+    step = next(advice, "str({}) or its fields").format(name)
+    article = "an" if kind[0].lower() in "aeio" else "a"
     return (
         f"{place} is {article} {kind}; messages carry bytes, str, int, float, list, dict, bool "
-        f"and None. {step}"
+        f"and None. Send {step}."
     )
+
+
+def _surrogate(text: str) -> str | None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"it has a lone surrogate at position {error.start}"
+    return None
 
 
 __all__ = ["Encoded", "encode"]
