@@ -1,10 +1,14 @@
 """The models that pages import from apps of their readers."""
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.db import models
 
 
 class Line(models.Model):
+    objects: ClassVar[models.Manager["Line"]] = models.Manager()
+
     room = models.SlugField()
     text = models.TextField()
 
@@ -16,6 +20,8 @@ class Line(models.Model):
 
 
 class Entry(models.Model):
+    objects: ClassVar[models.Manager["Entry"]] = models.Manager()
+
     title = models.TextField()
 
     class Meta:
@@ -26,14 +32,26 @@ class Entry(models.Model):
 
 
 class Photo(models.Model):
+    objects: ClassVar[models.Manager["Photo"]] = models.Manager()
+
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
-    state = models.TextField(default="uploaded")
+    is_image = models.BooleanField(default=True)
+    is_uploading = models.BooleanField(default=False)
+    is_broken = models.BooleanField(default=False)
+    thumbnails = models.IntegerField(default=0)
 
     class Meta:
         app_label = "media"
 
     def __str__(self) -> str:
         return f"photo {self.pk}"
+
+    def make_thumbnail(self) -> None:
+        """Count it; a broken photo has none."""
+        if self.is_broken:
+            raise ValueError("the photo is broken")
+        self.thumbnails += 1
+        self.save()
 
 
 MODELS = (Line, Entry, Photo)
