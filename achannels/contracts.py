@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypedDict, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 from achannels.codec import Encoded
 from achannels.types import Content, Scope
@@ -173,6 +173,22 @@ class ChannelLayer(Protocol):
         """Close a reply channel: it is in no group any more, and what is sent to it is `gone`."""
 
 
+class Origin(NamedTuple):
+    """Where an event of a socket comes from, in split mode; see `achannels.relay`.
+
+    Attributes:
+        channel: The reply channel of the socket or request.
+        term: Rises whenever the socket loses its home.
+        number: Of the event; the events of a socket count by one.
+        alive: Whether the interface node that holds the socket was alive when the event was taken.
+    """
+
+    channel: str
+    term: int
+    number: int
+    alive: bool = True
+
+
 @dataclass(slots=True)
 class Taken:
     """A message of a named channel in the hands of a worker.
@@ -183,6 +199,7 @@ class Taken:
         id: Its name within the layer.
         attempt: 1 for the first time, then counting up.
         durable: It was sent with `durable=True`.
+        origin: The socket whose event it is; the node that took it is now that socket's home.
     """
 
     channel: str
@@ -190,6 +207,7 @@ class Taken:
     id: str
     attempt: int
     durable: bool
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +284,7 @@ __all__ = [
     "Books",
     "ChannelLayer",
     "DeadLetter",
+    "Origin",
     "Receiver",
     "Socket",
     "Statistics",
