@@ -90,6 +90,12 @@ class BaseChannel(Name):
     ) -> None:
         super().__init__(check_channel(name), alias, channel_layer)
 
+    def _work_layer(self) -> WorkLayer:
+        layer = self.channel_layer
+        if isinstance(layer, WorkLayer):
+            return layer
+        raise ConfigurationError(f"{type(layer).__name__} keeps no dead letters.")
+
 
 class Channel(BaseChannel):
     """A named queue: each message goes to one listener, at most once, in the order of the sends.
@@ -143,12 +149,6 @@ class Channel(BaseChannel):
         """Send a dead letter again as a first attempt; `False` if there is none of that id."""
         check_async(self, "requeue")
         return self._work_layer().requeue(self.name, id)
-
-    def _work_layer(self) -> WorkLayer:
-        layer = self.channel_layer
-        if isinstance(layer, WorkLayer):
-            return layer
-        raise ConfigurationError(f"{type(layer).__name__} keeps no dead letters.")
 
 
 class ReplyChannel(Channel):

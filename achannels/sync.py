@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from achannels import channel as awaited
 from achannels.channel import BaseChannel, Name, ReplyChannel, seconds_until
 from achannels.codec import encode
 from achannels.contracts import ChannelLayer, DeadLetter, Socket
@@ -105,13 +104,13 @@ class Channel(BaseChannel):
 
     def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         """Return the durable messages of this channel that were given up, oldest first."""
-        there = awaited.Channel(self.name, channel_layer=self.channel_layer)
-        return run(self, "dead_letters", lambda: there.dead_letters(limit))
+        layer = self._work_layer()
+        return run(self, "dead_letters", lambda: layer.dead_letters(self.name, limit))
 
     def requeue(self, id: str) -> bool:
         """Send a dead letter again as a first attempt; `False` if there is none of that id."""
-        there = awaited.Channel(self.name, channel_layer=self.channel_layer)
-        return run(self, "requeue", lambda: there.requeue(id))
+        layer = self._work_layer()
+        return run(self, "requeue", lambda: layer.requeue(self.name, id))
 
 
 class Reply(Channel):
