@@ -53,12 +53,18 @@ def get_channel_layer(alias: str = "default") -> ChannelLayer:
     return layer
 
 
-def make_layer(alias: str = "default") -> ChannelLayer:
+def make_layer(alias: str = "default", config: Mapping[str, Any] | None = None) -> ChannelLayer:
     """Make a layer from its settings without registering it.
+
+    Args:
+        alias: Whose settings.
+        config: Settings to take in their place.
 
     Raises:
         ConfigurationError: There is no such alias, or its settings are wrong.
     """
+    if config is not None:
+        return _build(alias, config)
     if alias not in _configs:
         if alias == "default":
             return _build(alias, {"BACKEND": MEMORY})
@@ -115,11 +121,15 @@ def backend_class(alias: str, config: Mapping[str, Any]) -> type:
 
 def _build(alias: str, config: Mapping[str, Any]) -> ChannelLayer:
     backend = backend_class(alias, config)
-    options = dict(config.get("CONFIG", {}))
+    options = config.get("CONFIG", {})
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(
+            f"CHANNEL_LAYERS[{alias!r}]['CONFIG'] is {options!r}; it must be a dict."
+        )
     known = inspect.signature(backend).parameters
     for key in options:
         if key not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            near = difflib.get_close_matches(key, known, n=1)
+            near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
             raise ConfigurationError(
                 f"CHANNEL_LAYERS[{alias!r}]['CONFIG'] has the unknown key {key!r}. {hint}"
