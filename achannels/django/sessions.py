@@ -71,9 +71,13 @@ class BrowserSessions:
     async def save(self, session: SessionBase) -> None:
         """Save a session if it was changed.
 
-        One that was deleted meanwhile (by a log-out) stays deleted.
+        One that was deleted meanwhile (by a log-out) stays deleted, and none is created: an open
+        connection cannot hand the browser the cookie of a new one.
         """
         if not session.modified or session.is_empty():
+            return
+        if session.session_key is None:
+            logger.warning("a change of http_session is lost: the cookie names no session")
             return
         if type(session).__module__ == _COOKIES:
             logger.error(

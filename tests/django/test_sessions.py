@@ -87,12 +87,17 @@ async def test_a_session_that_was_deleted_meanwhile_stays_deleted(
     assert "the session was deleted meanwhile" in caplog.text
 
 
-async def test_an_unknown_session_is_empty_and_never_created(engine: str) -> None:
+async def test_an_unknown_session_is_empty_and_never_created(
+    engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
     loaded = await BrowserSessions().load(scope_with("abcdefghijklmnop"))
     assert loaded is not None
     assert dict(loaded.items()) == {}
     await BrowserSessions().save(loaded)
-    assert await Session.objects.acount() == 0
+    loaded["visits"] = 1
+    await BrowserSessions().save(loaded)
+    assert loaded.session_key is None
+    assert "the cookie names no session" in caplog.text
 
 
 async def test_a_session_that_was_flushed_is_not_created_again(engine: str) -> None:
