@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from achannels.types import Event
+from achannels.types import Event, Scope
 
 
 class RecordingSend:
@@ -67,6 +67,26 @@ class ScriptedReceive:
 
     async def __call__(self) -> Event:
         return await self._events.get()
+
+
+class RecordingSocket:
+    """The other end of a reply channel: it takes everything at once and remembers it."""
+
+    channel_name = "node!key"
+    scope: Scope
+
+    def __init__(self, **scope: Any) -> None:
+        self.scope = scope
+        self.replies: list[Mapping[str, Any]] = []
+
+    async def reply(self, content: Mapping[str, Any]) -> None:
+        await self.write(self.prepare(content))
+
+    def prepare(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
+        return content
+
+    async def write(self, prepared: Mapping[str, Any]) -> None:
+        self.replies.append(prepared)
 
 
 def websocket_scope(path: str = "/", **more: Any) -> dict[str, Any]:

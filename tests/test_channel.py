@@ -14,27 +14,7 @@ from achannels.contracts import ChannelLayer
 from achannels.exceptions import ChannelFull, ConfigurationError, InvalidName, WrongContext
 from achannels.layers.memory import MemoryLayer
 from achannels.testing import Clock
-from achannels.types import Scope
-
-
-class Socket:
-    """The other end of a bound reply channel: it notes what it is told."""
-
-    channel_name = "node!key"
-    scope: Scope
-
-    def __init__(self) -> None:
-        self.scope = {}
-        self.replies: list[Mapping[str, Any]] = []
-
-    async def reply(self, content: Mapping[str, Any]) -> None:
-        self.replies.append(content)
-
-    def prepare(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
-        return content
-
-    async def write(self, prepared: Mapping[str, Any]) -> None:
-        self.replies.append(prepared)
+from tests.doubles import RecordingSocket
 
 
 class Simple:
@@ -218,7 +198,7 @@ async def test_a_layer_without_dead_letters_says_so() -> None:
 
 
 async def test_a_reply_goes_to_its_socket(channel_layer: MemoryLayer) -> None:
-    socket = Socket()
+    socket = RecordingSocket()
     channel = ReplyChannel(socket, channel_layer)
     content = {"text": "hi"}
     await channel.send(content)
@@ -232,7 +212,7 @@ async def test_a_reply_goes_to_its_socket(channel_layer: MemoryLayer) -> None:
 )
 def test_a_reply_leaves_at_once(channel_layer: MemoryLayer, given: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as error:
-        _ = ReplyChannel(Socket(), channel_layer).send({"text": "hi"}, **given)
+        _ = ReplyChannel(RecordingSocket(), channel_layer).send({"text": "hi"}, **given)
     assert str(error.value) == (
         "ReplyChannel('node!key').send(): a reply leaves at once; delay, eta and durable are for "
         "named channels."
@@ -241,4 +221,4 @@ def test_a_reply_leaves_at_once(channel_layer: MemoryLayer, given: dict[str, Any
 
 def test_a_reply_without_an_event_loop_raises(channel_layer: MemoryLayer) -> None:
     with pytest.raises(WrongContext, match=r"Channel\('node!key'\)\.send\(\)"):
-        _ = ReplyChannel(Socket(), channel_layer).send({"text": "hi"})
+        _ = ReplyChannel(RecordingSocket(), channel_layer).send({"text": "hi"})

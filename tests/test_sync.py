@@ -25,7 +25,7 @@ from achannels.exceptions import (
 from achannels.layers.memory import MemoryLayer
 from achannels.testing import Clock
 from achannels.testing.layer_suite import Connection
-from tests.test_channel import Socket
+from tests.doubles import RecordingSocket
 
 
 class Commits:
@@ -145,7 +145,7 @@ async def test_what_the_layer_refuses_is_raised_in_the_thread() -> None:
 
 
 async def test_a_reply_goes_to_its_socket(channel_layer: MemoryLayer) -> None:
-    socket = Socket()
+    socket = RecordingSocket()
     await channel_layer.open()
     message = sync.Message({}, Channel("news"), ReplyChannel(socket, channel_layer))
 
@@ -241,7 +241,7 @@ async def test_on_an_event_loop_the_call_raises(text: str, call: Callable[[], ob
 
 
 async def test_a_reply_on_an_event_loop_raises(channel_layer: MemoryLayer) -> None:
-    socket = Socket()
+    socket = RecordingSocket()
     message = sync.Message({}, Channel("news"), ReplyChannel(socket, channel_layer))
     with pytest.raises(WrongContext, match=r"Channel\('node!key'\)\.send\(\) would block"):
         message.reply_channel.send({"text": "hi"})
@@ -301,7 +301,7 @@ else:
 async def test_sends_of_a_consumer_wait_until_it_returned(
     channel_layer: MemoryLayer, threads: Threads
 ) -> None:
-    socket = Socket()
+    socket = RecordingSocket()
     reply = ReplyChannel(socket, channel_layer)
     content = {"list": [1]}
 
