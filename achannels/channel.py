@@ -24,8 +24,13 @@ class Name:
         self._layer = channel_layer
 
     @property
-    def channel_layer(self) -> ChannelLayer:
+    def core_layer(self) -> ChannelLayer:
         """The layer: the one given, else the one that the alias stands for now."""
+        return self._layer or get_channel_layer(self.alias)
+
+    @property
+    def channel_layer(self) -> ChannelLayer:
+        """The layer, as the user of this name sees it."""
         return self._layer or get_channel_layer(self.alias)
 
     def __str__(self) -> str:

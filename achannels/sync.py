@@ -94,7 +94,7 @@ class Channel(BaseChannel):
             LayerClosed: The layer was closed.
         """
         seconds = seconds_until(delay, eta)
-        layer = self.channel_layer
+        layer = self.core_layer
         encoded = encode(content, self.name, layer.message_size)
 
         def call() -> Coroutine[Any, Any, None]:
@@ -148,7 +148,7 @@ class Reply(Channel):
             )
         socket = self._socket
         prepared = socket.prepare(content)
-        _send(self, self.channel_layer, lambda: socket.write(prepared), immediately, on_commit)
+        _send(self, self.core_layer, lambda: socket.write(prepared), immediately, on_commit)
 
 
 class Group(BaseGroup):
@@ -169,7 +169,7 @@ class Group(BaseGroup):
             LayerUnavailable: The layer's server does not answer.
         """
         name = channel_name(channel)
-        run(self, "add", lambda: self.channel_layer.group_add(self.name, name))
+        run(self, "add", lambda: self.core_layer.group_add(self.name, name))
 
     def discard(self, channel: BaseChannel | str) -> None:
         """End a membership, now; no send that starts after this returned reaches the channel.
@@ -180,7 +180,7 @@ class Group(BaseGroup):
             LayerUnavailable: The layer's server does not answer.
         """
         name = channel_name(channel)
-        run(self, "discard", lambda: self.channel_layer.group_discard(self.name, name))
+        run(self, "discard", lambda: self.core_layer.group_discard(self.name, name))
 
     def send(
         self,
@@ -203,7 +203,7 @@ class Group(BaseGroup):
             LayerUnavailable: The layer's server does not answer.
             LayerClosed: The layer was closed.
         """
-        layer = self.channel_layer
+        layer = self.core_layer
         encoded = encode(content, self.name, layer.message_size)
         _send(
             self,
@@ -222,7 +222,7 @@ class Message(BaseMessage):
     @property
     def channel(self) -> Channel:
         """The channel that the message came from."""
-        return Channel(self._channel.name, channel_layer=self._channel.channel_layer)
+        return Channel(self._channel.name, channel_layer=self._channel.core_layer)
 
     @property
     def reply_channel(self) -> Channel:
@@ -235,8 +235,8 @@ class Message(BaseMessage):
         if reply is None:
             raise self._no_reply_channel()
         if isinstance(reply, ReplyChannel):
-            return Reply(reply.socket, reply.channel_layer)
-        return Channel(reply.name, channel_layer=reply.channel_layer)
+            return Reply(reply.socket, reply.core_layer)
+        return Channel(reply.name, channel_layer=reply.core_layer)
 
     def body(self) -> bytes:
         """Return the whole body of an `http.request`, all parts joined.
@@ -263,11 +263,11 @@ def _send(
                 "Put 'achannels' into INSTALLED_APPS, or leave on_commit out."
             )
         alias = on_commit if isinstance(on_commit, str) else None
-        _Commit.hook(lambda: _hand_over(layer, call), alias)
+        _Commit.hook(lambda: hand_over(layer, call), alias)
     elif pending is not None:
         pending.calls.append(call)
     else:
-        _hand_over(layer, call)
+        hand_over(layer, call)
 
 
 def run(thing: Name, method: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -278,7 +278,7 @@ def run(thing: Name, method: str, call: Callable[[], Coroutine[Any, Any, T]]) ->
         LayerClosed: That loop stopped before the result was there.
     """
     _check_blocking(thing, method)
-    return _hand_over(thing.channel_layer, call)
+    return hand_over(thing.core_layer, call)
 
 
 def _check_blocking(thing: Name, method: str) -> None:
@@ -289,7 +289,12 @@ def _check_blocking(thing: Name, method: str) -> None:
         )
 
 
-def _hand_over(layer: ChannelLayer, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def hand_over(layer: ChannelLayer, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on the loop of a layer, from a thread that runs no loop, and wait for it.
+
+    Raises:
+        LayerClosed: That loop stopped before the result was there.
+    """
     loop = layer.loop
     if loop is None or not loop.is_running():
         loop = background.loop()

@@ -1,0 +1,93 @@
+"""Routing objects of one's own: anything with `match(message)` and `channel_names()`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from achannels import channel, routing
+from achannels.legacy.message import Message
+from achannels.matching import EVERY_KEY, Match, Matcher, Node
+from achannels.patterns import Kind
+from achannels.routing import BaseRoute
+
+
+class CustomRoute(BaseRoute):
+    """A routing object of 1.x as a route.
+
+    Args:
+        thing: The object.
+    """
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __repr__(self) -> str:
+        return repr(self.thing)
+
+    def channel_names(self) -> set[str]:
+        """Return the names of its channels."""
+        return set(self.thing.channel_names())
+
+    def compile(self, inside: Kind | None) -> Node:
+        """Return what asks it."""
+        return CustomNode(self.thing, frozenset(self.channel_names()))
+
+    def lines(self, prefixes: Mapping[str, str]) -> Iterator[str]:
+        """Give the one line for it."""
+        yield f"{'/'.join(sorted(self.channel_names()))} -> {self.thing}"
+
+
+class CustomNode:
+    """Asks a routing object with a message, as 1.x did.
+
+    Args:
+        thing: The object.
+        channels: The channels that it takes messages from.
+    """
+
+    def __init__(self, thing: Any, channels: frozenset[str]) -> None:
+        self.thing = thing
+        self.channels = channels
+        self.keys = frozenset({EVERY_KEY})
+
+    @property
+    def match(self) -> Matcher:
+        """Gives the match for a content."""
+        (name,) = self.channels
+        there = channel.Channel(name)
+
+        def match(content: Mapping[str, Any]) -> Match | None:
+            found = self.thing.match(Message.of(dict(content), there, None))
+            return None if found is None else Match(*found)
+
+        return match
+
+    def on(self, channel: str) -> Node | None:
+        """Return it for one channel."""
+        return CustomNode(self.thing, frozenset({channel})) if channel in self.channels else None
+
+    def consumers(self) -> Iterator[Any]:
+        """Give none: which there are shows when a message comes."""
+        return iter(())
+
+    def claims(self, content: Mapping[str, Any]) -> bool:
+        """Return that it may match."""
+        return True
+
+
+def adapt(item: object) -> BaseRoute | None:
+    """Return a route for a routing object of 1.x."""
+    is_one = callable(getattr(item, "match", None)) and callable(
+        getattr(item, "channel_names", None)
+    )
+    return CustomRoute(item) if is_one and not isinstance(item, type) else None
+
+
+def install() -> None:
+    """Have such objects understood in every routing list."""
+    if adapt not in routing.adapters:
+        routing.adapters.append(adapt)
+
+
+__all__ = ["CustomRoute", "adapt", "install"]
