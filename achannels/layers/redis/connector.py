@@ -1,6 +1,7 @@
 """One connection to one server: each option of the client library is set here, none is left to it."""
 
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +66,15 @@ class Connector:
         self._timeout = timeout
         self._tls = access.context()
 
-    async def connect(self, address: Address) -> AbstractConnection:
+    async def connect(
+        self, address: Address, verify: Callable[[AbstractConnection], Awaitable[None]]
+    ) -> AbstractConnection:
         """Return a connection that is authenticated, speaks protocol 2 and uses the database.
+
+        Args:
+            address: The server.
+            verify: Raises if the connection does not lead where it should; it is closed then, and
+                the error passes.
 
         Raises:
             redis.exceptions.ConnectionError: The server cannot be reached or refuses.
@@ -74,15 +82,18 @@ class Connector:
         """
         connection = self._make(address)
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException as error:
+            await self._open(connection)
+            await verify(connection)
+        except BaseException:
             await connection.disconnect(nowait=True)
-            if isinstance(error, exceptions.RedisError) and not isinstance(
-                error, (exceptions.ConnectionError, exceptions.TimeoutError)
-            ):
-                raise exceptions.ConnectionError(str(error)) from error
             raise
         return connection
+
+    async def _open(self, connection: AbstractConnection) -> None:
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+        except exceptions.ResponseError as error:
+            raise exceptions.ConnectionError(str(error)) from error
 
     def _make(self, address: Address) -> AbstractConnection:
         options: dict[str, Any] = {

@@ -8,8 +8,10 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from achannels.exceptions import ConfigurationError
-from achannels.layers.redis.connector import CONNECT_TIMEOUT, Connector, Greeting, greet, late
+from achannels.layers.redis.cluster import Cluster, ClusterShard, spread
+from achannels.layers.redis.connector import CONNECT_TIMEOUT, Connector, greet, late
 from achannels.layers.redis.hosts import Host, read_hosts
+from achannels.layers.redis.sentinel import SentinelMaster
 
 
 class Place(Protocol):
@@ -57,13 +59,19 @@ def places(
         raise ConfigurationError(
             f"CONFIG 'prefix' is {prefix!r}; braces mark a hash tag in it. Leave them out."
         )
-    found: list[Place] = []
+    found: list[tuple[str, Place]] = []
     for host in read_hosts(hosts):
-        found += _places(host, timeout)
-    return [(f"{prefix}:{number}", place) for number, place in enumerate(found)]
+        tags = spread(prefix, len(found), host.shards)
+        found += zip(tags, _places(host, tags, timeout), strict=True)
+    return found
 
 
-def _places(host: Host, timeout: float) -> list[Place]:
+def _places(host: Host, tags: list[str], timeout: float) -> Iterable[Place]:
+    if host.kind == "cluster":
+        cluster = Cluster(host, timeout)
+        return [ClusterShard(cluster, tag) for tag in tags]
+    if host.kind == "sentinel":
+        return [SentinelMaster(host, timeout)]
     return [Server(host, timeout)]
 
 
@@ -85,20 +93,15 @@ class Server:
         """Return a new connection; see `Place.connect`."""
         try:
             async with asyncio.timeout(self._timeout):
-                connection = await self._connector.connect(self._address)
-                try:
-                    self._check(await greet(connection))
-                except BaseException:
-                    await connection.disconnect(nowait=True)
-                    raise
+                return await self._connector.connect(self._address, self._verify)
         except TimeoutError:
             raise late(self.name, self._timeout) from None
-        return connection
 
     def forget(self) -> None:
         """Do nothing: there is one address."""
 
-    def _check(self, greeting: Greeting) -> None:
+    async def _verify(self, connection: AbstractConnection) -> None:
+        greeting = await greet(connection)
         if greeting.mode == "cluster":
             raise exceptions.ConnectionError(
                 f"{self.name} is part of a cluster. Write cluster://host:port."
