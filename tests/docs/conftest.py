@@ -4,22 +4,26 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.signals import user_logged_out
 from django.db import connection
 from django.db.models.signals import post_save
 
 from tests.docs.models import MODELS
 from tests.docs.snippets import file, forget_files, run
 
+SIGNALS = (post_save, user_logged_out)
+
 
 @pytest.fixture(autouse=True)
 def _readers_apps() -> Iterator[None]:
-    receivers = list(post_save.receivers)
+    receivers = [list(signal.receivers) for signal in SIGNALS]
     for model in MODELS:
         setattr(file(f"{model._meta.app_label}.models"), model.__name__, model)
     yield
     forget_files()
-    post_save.receivers = receivers
-    post_save.sender_receivers_cache.clear()
+    for signal, before in zip(SIGNALS, receivers, strict=True):
+        signal.receivers = before
+        signal.sender_receivers_cache.clear()
 
 
 @pytest.fixture
