@@ -195,3 +195,15 @@ def test_every_name_there_can_be_imported() -> None:
         imported = importlib.import_module(module)
         assert hasattr(imported, name), dotted
         assert name in imported.__all__, dotted
+
+
+def test_every_member_there_exists() -> None:
+    listed = re.findall(
+        r"^::: ([\w.]+)\n    options:\n(?:      .*\n)*?      members: \[(.+)\]$", API, re.MULTILINE
+    )
+    assert listed
+    for dotted, members in listed:
+        module, _, name = dotted.rpartition(".")
+        described = getattr(importlib.import_module(module), name)
+        known = {*dir(described), *get_type_hints(described)}
+        assert [each for each in members.split(", ") if each not in known] == [], dotted
