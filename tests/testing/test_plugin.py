@@ -154,3 +154,30 @@ def test_no_django(channel_layer: MemoryLayer) -> None:
 """
     ran = run(tmp_path, tests)
     assert "1 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_the_server_of_a_django_project_needs_no_setting(tmp_path: Path) -> None:
+    (tmp_path / "mysettings.py").write_text(
+        'SECRET_KEY = "only for tests"\nINSTALLED_APPS = ["achannels"]\nROOT_URLCONF = "mysite.urls"\n'
+    )
+    (tmp_path / "mysite").mkdir()
+    (tmp_path / "mysite" / "urls.py").write_text("urlpatterns = []\n")
+    (tmp_path / "mysite" / "routing.py").write_text(
+        "from test_project import connect\nfrom achannels import route\n"
+        'channel_routing = [route("websocket.connect", connect, path="found/")]\n'
+    )
+    tests = """
+async def test_its_routing_is_served(channel_server) -> None:
+    async with channel_server.websocket("/found/") as ws:
+        await Group("room").send({"text": "hello"})
+        assert await ws.receive() == "hello"
+"""
+    ran = run(
+        tmp_path,
+        tests,
+        plugins=("pytest_asyncio.plugin",),
+        ini="asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n",
+        DJANGO_SETTINGS_MODULE="mysettings",
+        PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}",
+    )
+    assert "1 passed" in ran.stdout, ran.stdout + ran.stderr
