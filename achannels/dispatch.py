@@ -75,7 +75,10 @@ class Dispatcher:
     def find(self, channel: str, content: Content) -> tuple[Handler, dict[str, Any]] | None:
         """Return the handler and the keyword arguments of the first route that takes the message."""
         match = self.router.match(channel, content)
-        return None if match is None else (self._handlers[_key(match.consumer)], match.kwargs)
+        if match is None:
+            return None
+        handler = self._handlers.get(_key(match.consumer))
+        return handler or self._compile(match.consumer), match.kwargs
 
     def handler(self, consumer: Any) -> Handler:
         """Return the handler of a consumer of the routing."""
@@ -96,14 +99,22 @@ class Dispatcher:
             await sessions.delete(connection.reply_channel.name)
 
     def _compile(self, consumer: Any) -> Handler:
+        for compile_ in compilers:
+            handler = compile_(consumer, self)
+            if handler is not None:
+                return handler
         options = Options.of(consumer)
-        name = _name(consumer)
+        name = name_of(consumer)
         state = State(options, name, self.loaders) if _asks(options) else None
         if isinstance(consumer, type) and issubclass(consumer, AsyncConsumer):
             return ClassHandler(consumer, name, options, state)
-        if _is_async(consumer):
+        if is_async(consumer):
             return AsyncHandler(consumer, name, options, state)
         return SyncHandler(consumer, name, options, state, self.threads, self.send_timeout)
+
+
+compilers: list[Callable[[Any, Dispatcher], Handler | None]] = []
+"""Asked in turn for the handler of a consumer, before it is one of the kinds below."""
 
 
 class AsyncHandler:
@@ -187,14 +198,17 @@ class SyncHandler:
             await state.save_channel_session(connection, before)
             if self.options.http_session and error is None:
                 await state.save_http_session(message.http_session)
-        for send in sends:
-            await self._flush(send)
+        await self.flush(sends)
         if error is not None:
             raise error
         return True
 
+    async def flush(self, sends: Iterable[Call]) -> None:
+        """Carry out collected sends; one that fails is logged, and those after it still leave."""
+        for send in sends:
+            await self._flush(send)
+
     async def _flush(self, send: Call) -> None:
-        """Carry out a collected send; one that fails is logged, and those after it still leave."""
         deadline = asyncio.get_running_loop().time() + self.send_timeout
         while True:
             try:
@@ -310,14 +324,17 @@ def log_error(handler: Handler, channel: str, path: str | None, error: BaseExcep
     )
 
 
-def _name(consumer: Any) -> str:
+def name_of(consumer: Any) -> str:
+    """Return the dotted name of a consumer, for logs."""
     named = consumer if hasattr(consumer, "__qualname__") else type(consumer)
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _is_async(consumer: Any) -> bool:
+def is_async(consumer: Any) -> bool:
+    """Return whether calling a consumer gives a coroutine."""
     call = consumer if inspect.isroutine(consumer) else type(consumer).__call__
-    return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(inspect.unwrap(call))
+    forms = (consumer, call, inspect.unwrap(call))  # the first may be a `functools.partial`
+    return any(inspect.iscoroutinefunction(form) for form in forms)
 
 
 def _asks(options: Options) -> bool:
@@ -333,4 +350,12 @@ def _key(consumer: Any) -> Any:
     return consumer
 
 
-__all__ = ["Dispatcher", "Handler", "log_error"]
+__all__ = [
+    "Dispatcher",
+    "Handler",
+    "SyncHandler",
+    "compilers",
+    "is_async",
+    "log_error",
+    "name_of",
+]

@@ -112,8 +112,10 @@ class AsyncConsumer:
             attrs: Class attributes to change, for example `{"outbox_capacity": 5}`.
             **filters: As in `route()`.
         """
-        changed = type(cls.__name__, (cls,), {"__module__": cls.__module__, **(attrs or {})})
-        return RouteClass(changed if attrs else cls, **filters)
+        named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        return RouteClass(
+            type(cls.__name__, (cls,), {**named, **attrs}) if attrs else cls, **filters
+        )
 
     async def dispatch(self, content: Content) -> bool:
         """Call the method that `content["type"]` names; `False` when there is none."""
