@@ -144,6 +144,7 @@ class Request:
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._started = False
+        self._answered = False
         self._complete = asyncio.Event()
         self._moved = asyncio.Event()
 
@@ -161,7 +162,7 @@ class Request:
             gone = True
             raise
         finally:
-            left = gone or self._body.left
+            left = (gone or self._body.left) and not self._answered
             self._complete.set()
             await self._body.close()
             if left:
@@ -262,6 +263,7 @@ class Request:
                 return False
             self._moved.set()
             if not part.more:
+                self._answered = not self._body.left
                 self._complete.set()
             return True
 

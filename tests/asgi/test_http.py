@@ -329,6 +329,42 @@ async def test_an_answered_request_has_no_disconnect() -> None:
     assert not left
 
 
+async def test_a_request_that_was_answered_late_has_no_disconnect(
+    channel_layer: MemoryLayer,
+) -> None:
+    left = []
+
+    async def disconnect(message: Message) -> None:
+        left.append(message)
+
+    app = application(route("http.request", wait), route("http.disconnect", disconnect))
+    client = HttpClient(app)
+    async with client, client.stream("GET", "/") as exchange:
+        while not await channel_layer.group_channels("waiting"):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await Group("waiting").send({"content": b"late"})
+        assert (await exchange.response()).body == b"late"
+    assert not left
+
+
+async def test_a_client_that_left_is_disconnected_also_when_the_consumer_raises() -> None:
+    left = []
+
+    async def stubborn(message: Message) -> None:
+        with pytest.raises(RequestAborted):
+            await message.body()
+        raise ValueError("no body")
+
+    async def disconnect(message: Message) -> None:
+        left.append(message)
+
+    app = application(route("http.request", stubborn), route("http.disconnect", disconnect))
+    client = HttpClient(app, raise_errors=False)
+    async with client, client.stream("POST", "/", body=None) as exchange:
+        await exchange.send(b"half")
+    assert len(left) == 1
+
+
 async def test_a_client_that_leaves_while_its_body_is_read_aborts_the_consumer() -> None:
     raised, left = [], []
 
