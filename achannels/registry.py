@@ -83,6 +83,17 @@ def set_channel_layer(layer: ChannelLayer | None, alias: str = "default") -> Cha
     return before
 
 
+def adopt(layer: ChannelLayer, alias: str = "default") -> bool:
+    """Register a layer under an alias that stands for nothing yet, and return whether it did.
+
+    An alias that settings name, or whose layer was made already, stays what it is.
+    """
+    if alias in _configs or alias in _layers:
+        return False
+    _layers[alias] = layer
+    return True
+
+
 @contextmanager
 def override(layer: ChannelLayer, alias: str = "default") -> Iterator[ChannelLayer]:
     """Have the alias stand for `layer` inside the `with` block."""
@@ -142,6 +153,7 @@ __all__ = [
     "BACKENDS",
     "KEYS",
     "MEMORY",
+    "adopt",
     "backend_class",
     "configure",
     "configured",

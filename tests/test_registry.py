@@ -186,3 +186,14 @@ def test_what_is_wrong_with_a_value_is_said_by_the_layer() -> None:
     )
     registry.configure({"default": {}})
     assert isinstance(get_channel_layer(), MemoryLayer)
+
+
+def test_a_layer_is_adopted_where_its_alias_stands_for_nothing_yet() -> None:
+    registry.set_channel_layer(None)
+    first = MemoryLayer()
+    assert registry.adopt(first)
+    assert registry.get_channel_layer() is first
+    assert not registry.adopt(MemoryLayer())
+    registry.configure({"second": {}})
+    assert not registry.adopt(MemoryLayer(), "second")
+    assert registry.get_channel_layer() is first

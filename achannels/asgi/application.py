@@ -36,7 +36,8 @@ class Application:
     Args:
         routing: A list or dict of routes, or its dotted name.
         layer: What carries messages; without it the registered `default` layer, a `MemoryLayer` if
-            none is registered.
+            none is registered. A layer given where `default` stands for nothing yet becomes it, so
+            that `Group("news")` anywhere in the process means a group of this application.
         http: An ASGI application for the requests that no `http.request` route takes; without it
             they are answered 404.
         websocket: An ASGI application for the sockets that no route takes.
@@ -59,7 +60,7 @@ class Application:
         self.router = Router(routing)
         self.http = http
         self.websocket = websocket
-        self._layer = layer
+        self._layer = None if layer is None or registry.adopt(layer) else layer
         self._node: Node | None = None
         self._starting: asyncio.Task[Node] | None = None
         self._lifespan: Callable[[Any], Any] | None = resolve("lifespan", self.settings.lifespan)

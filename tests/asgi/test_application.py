@@ -102,6 +102,24 @@ async def test_a_layer_of_its_own_is_used_instead_of_the_default(
     assert app.layer is own
 
 
+async def test_a_layer_becomes_the_default_where_there_is_none(channel_layer: MemoryLayer) -> None:
+    async def connect(message: Message) -> None:
+        await Group("room").add(message.reply_channel)
+        await message.reply_channel.send({"accept": True})
+
+    first, second = MemoryLayer(), MemoryLayer()
+    registry.set_channel_layer(None)
+    app = Application([route("websocket.connect", connect)], layer=first)
+    other = Application([], layer=second)
+    assert registry.get_channel_layer() is first
+    assert (app.layer, other.layer) == (first, second)
+    async with WebsocketClient(app, "/") as ws:
+        await Group("room").send({"text": "from anywhere"})
+        assert await ws.receive() == "from anywhere"
+    registry.set_channel_layer(channel_layer)
+    assert app.layer is channel_layer
+
+
 async def test_the_layer_is_looked_up_again_when_it_was_swapped() -> None:
     async def connect(message: Message) -> None:
         await Group("room").add(message.reply_channel)
