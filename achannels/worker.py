@@ -24,6 +24,9 @@ logger = logging.getLogger("achannels.worker")
 RETRY = 1.0
 """Seconds before a layer that is unavailable is asked again."""
 
+_LAST_WORDS = 1.0
+"""Seconds for consumers that were cancelled; one in a thread may need longer, and is left behind."""
+
 
 class Worker:
     """Handles background messages.
@@ -97,6 +100,8 @@ class Worker:
     async def stop(self, patience: float) -> None:
         """Wait for the messages in hand, then cancel what is left; call it when `run` has ended.
 
+        A message whose consumer was cancelled is handled again if it is durable, else dropped.
+
         Args:
             patience: Seconds to wait.
         """
@@ -105,7 +110,9 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
+        for task in self._tasks:
+            logger.error("the worker stopped while %s was still handled", task.get_name())
 
     def _free(self) -> list[str]:
         if len(self._tasks) >= self.concurrency:
@@ -121,11 +128,17 @@ class Worker:
         changed = loop.create_task(self._changed.wait())
         try:
             await asyncio.wait({taking, changed}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            taking.cancel()
+            await asyncio.wait({taking})
+            if not taking.cancelled() and taking.exception() is None:
+                self._begin(taking.result())  # it came at the last moment
+            raise
         finally:
             changed.cancel()
-            if not taking.done():
-                taking.cancel()
-                await asyncio.wait({taking})
+        if not taking.done():
+            taking.cancel()
+            await asyncio.wait({taking})
         return None if taking.cancelled() else taking.result()
 
     def _begin(self, taken: Taken) -> None:
@@ -159,9 +172,23 @@ class Worker:
                 logger.error("%s has no method for type %r", handler.name, kind)
                 await self.work.settle(taken, dead="no_handler")
                 return
+        except asyncio.CancelledError as raised:
+            if _is_cancelled():
+                await self._give_up(handler, taken)
+                raise
+            error = raised  # of something that the consumer waited for
         except Exception as raised:  # noqa: BLE001 - settled below
             error = raised
         await self._settle(handler, taken, error)
+
+    async def _give_up(self, handler: Handler, taken: Taken) -> None:
+        """Settle a message whose consumer was cancelled."""
+        logger.error("%s was cancelled with a message on %s", handler.name, taken.channel)
+        taken.durable = taken.durable or handler.options.durable
+        if taken.durable:
+            await self.work.settle(taken, again=0.0)
+        else:
+            await self.work.settle(taken, dead="cancelled")
 
     async def _call(self, handler: Handler, taken: Taken, kwargs: dict[str, Any]) -> bool:
         connection = Connection({}, self.layer)
@@ -203,6 +230,11 @@ class Worker:
         if delay is None:
             delay = options.backoff[min(taken.attempt, len(options.backoff)) - 1]
         await self.work.settle(taken, again=delay)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 __all__ = ["Worker"]
