@@ -76,6 +76,11 @@ def encode(content: Mapping[str, Any], target: str, limit: int) -> Encoded:
     return Encoded(body)
 
 
+def pack(value: object) -> Encoded:
+    """Encode what one node tells another: any object of the types that messages carry."""
+    return Encoded(ormsgpack.packb(value, option=_STRICT))
+
+
 def _explain(content: dict[Any, Any]) -> str | None:
     """Return what is wrong with a content that did not encode, and where in it that is."""
     waiting: list[tuple[object, str, int]] = [(content, "content", 1)]
@@ -139,4 +144,4 @@ def _surrogate(text: str) -> str | None:
     return None
 
 
-__all__ = ["Encoded", "encode"]
+__all__ = ["Encoded", "encode", "pack"]
