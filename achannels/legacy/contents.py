@@ -1,11 +1,12 @@
 """Contents of messages in the words of 1.x, where they differ from ours."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from achannels.types import Content
 
-_HTTP = frozenset({"status", "headers", "content", "more_content", "status_text"})
+NO_CODE = 1005
+"""Code of a close frame that has none."""
 
 
 def reply_content(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -27,6 +28,33 @@ def reply_content(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return kept or (None if content else content)
 
 
+def for_consumer(channel: str, content: Content) -> None:
+    """Change a content of ours into what a plain consumer of 1.x gets; twice changes nothing more.
+
+    Headers that come several times are one on `websocket.connect`, joined by a comma (cookies by
+    `; `). On `http.request`, headers with a `_` in their names are left out: in `META` they could
+    pass for others. `code` is `None` on `websocket.disconnect` where the client gave none.
+    """
+    if channel == "websocket.connect":
+        content.pop("subprotocols", None)
+        content["headers"] = merged(content["headers"])
+    elif channel == "websocket.disconnect":
+        if content["code"] == NO_CODE:
+            content["code"] = None
+    elif channel == "http.request":
+        content["headers"] = [pair for pair in content["headers"] if b"_" not in pair[0]]
+
+
+def merged(headers: Iterable[Sequence[bytes]]) -> list[list[bytes]]:
+    """Return headers with each name once, in the order of their first values."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        before = found.get(name)
+        mark = b"; " if name == b"cookie" else b","
+        found[name] = value if before is None else before + mark + value
+    return [[name, value] for name, value in found.items()]
+
+
 def _answer(content: Mapping[str, Any]) -> Content:
     kept = {key: value for key, value in content.items() if key != "status_text"}
     if kept.get("headers"):
@@ -40,4 +68,4 @@ def _bytes(text: str | bytes) -> bytes:
     return text.encode("latin-1") if isinstance(text, str) else text
 
 
-__all__ = ["reply_content"]
+__all__ = ["NO_CODE", "for_consumer", "merged", "reply_content"]

@@ -1,14 +1,21 @@
 """`channels.message`: what a plain consumer gets, and the sends that wait for its end."""
 
+import logging
+import time
 from copy import deepcopy
 from typing import Any
 
 from achannels import channel as awaited
 from achannels import sync
+from achannels.exceptions import ChannelFull
 from achannels.legacy.asgi import AnyLayer, channel_layers, core_layer_of
 from achannels.legacy.channel import Channel, ReplyChannel
+from achannels.legacy.conf import is_old_way
 from achannels.message import BaseMessage
+from achannels.registry import get_channel_layer
 from achannels.types import Content
+
+logger = logging.getLogger("achannels.consumer")
 
 
 class Message(sync.Message):
@@ -21,7 +28,10 @@ class Message(sync.Message):
 
     Attributes:
         content: The dict itself.
+        __doomed__: `True` when it is handled for the last time after `ConsumeLater`.
     """
+
+    __doomed__: bool
 
     def __init__(
         self, content: Content, channel_name: str, channel_layer: AnyLayer | None = None
@@ -56,7 +66,11 @@ class Message(sync.Message):
         reply = self._reply
         if isinstance(reply, awaited.ReplyChannel):
             return ReplyChannel(reply.socket, reply.core_layer)
-        return Channel(reply.name, channel_layer=reply._layer) if reply is not None else None
+        if reply is not None:
+            return Channel(reply.name, channel_layer=reply._layer)
+        if is_old_way("CHANNELS_REPLY_CHANNEL"):
+            return None
+        raise self._no_reply_channel()
 
     @property
     def channel_layer(self) -> Any:
@@ -68,4 +82,54 @@ class Message(sync.Message):
         return self.of(deepcopy(self.content), self._channel, self._reply)
 
 
-__all__ = ["Message"]
+class PendingMessageStore:
+    """Where the sends of a plain consumer wait for its end.
+
+    There is one for each consumer that runs; outside of consumers sends leave at once. The runtime
+    fills and empties it: this is for code that runs consumers by hand.
+
+    Attributes:
+        retry_time: Seconds that a send may wait for room in a channel.
+        retry_interval: Seconds between two tries.
+    """
+
+    retry_time = 2.0
+    retry_interval = 0.2
+
+    @property
+    def active(self) -> bool:
+        """Whether a consumer runs, so that sends wait."""
+        return sync.collected.get() is not None
+
+    def prepare(self, **kwargs: Any) -> None:
+        """Begin to keep sends; what was kept before is dropped."""
+        sync.collected.set(sync.Collected())
+
+    def send_and_flush(self, **kwargs: Any) -> None:
+        """Send what was kept, in order, and keep no more.
+
+        What cannot be sent is logged, and what comes after it is sent all the same.
+        """
+        pending = sync.collected.get()
+        sync.collected.set(None)
+        for call in pending.calls if pending is not None else ():
+            self._send(call)
+
+    def _send(self, call: sync.Call) -> None:
+        deadline = time.monotonic() + self.retry_time
+        while True:
+            try:
+                sync.hand_over(get_channel_layer(), call)
+            except ChannelFull as error:
+                if time.monotonic() < deadline:
+                    time.sleep(self.retry_interval)
+                    continue
+                logger.error("a send of a consumer was dropped: %s", error)
+            except Exception:
+                logger.exception("a send of a consumer failed")
+            return
+
+
+pending_message_store = PendingMessageStore()
+
+__all__ = ["Message", "PendingMessageStore", "pending_message_store"]

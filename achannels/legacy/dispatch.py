@@ -1,0 +1,170 @@
+"""Plain consumers of 1.x in our dispatcher: what they get, and what becomes of what they raise."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Any
+
+from achannels import dispatch
+from achannels.channel import Channel, ReplyChannel
+from achannels.consumers.base import AsyncConsumer
+from achannels.dispatch import Dispatcher, Handler, SyncHandler, is_async, log_error, name_of
+from achannels.exceptions import ChannelFull, ConsumeLater, ControlFlow, DenyConnection
+from achannels.legacy import conf
+from achannels.legacy.contents import for_consumer
+from achannels.legacy.message import Message
+from achannels.legacy.running import run_consumer
+from achannels.legacy.worker import REQUEUE_TRIES, REQUEUE_WAIT, Worker
+from achannels.message import Body
+from achannels.options import Options
+from achannels.state import Connection, State
+from achannels.types import Content
+
+logger = logging.getLogger("achannels.consumer")
+
+RETRIES = 10
+"""How often a message is handled again after `ConsumeLater`."""
+
+LATER = 0.05
+"""Seconds before that, where the exception has no `delay`."""
+
+RETRY_KEY = "__retries__"
+"""Key of the content that counts."""
+
+_UNLIMITED = 2**62
+
+
+class PlainHandler(SyncHandler):
+    """Calls a `def` function or a 1.x class with a message of 1.x, in a thread."""
+
+    max_body: int = _UNLIMITED
+    every_disconnect = True
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message, and handle it again as long as it asks for that."""
+        for_consumer(channel.name, content)
+        if channel.name == "http.request" and body is not None and "body" not in content:
+            content["body"] = await body.read()
+        while True:
+            error = await self._once(connection, channel, content, kwargs, attempt, body)
+            if error is None:
+                return True
+            if not isinstance(error, ConsumeLater):
+                return await self._failed(error, connection, channel, content)
+            if not await self._later(error, connection, channel, content):
+                return True
+
+    async def _once(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        attempt: int,
+        body: Body | None,
+    ) -> Exception | None:
+        """Call the consumer, send what it sent, and return what it raised."""
+        message = Message.of(content, channel, connection.reply_channel)
+        message.attempt = attempt
+        message.body_source = body
+        message.consumer = self.name
+        if content.get(RETRY_KEY) == RETRIES:
+            message.__doomed__ = True
+        state = self.state
+        before = await state.load(connection, message) if state is not None else b""
+        sends, error = await self.threads.run(self._call, message, kwargs)
+        if state is not None:
+            await state.save_channel_session(connection, before)
+            if self.options.http_session and error is None:
+                await state.save_http_session(message.http_session)
+        if sends:
+            await self.flush(sends)
+        return error
+
+    def _call(self, message: Message, kwargs: dict[str, Any]) -> None:
+        run_consumer(self.consumer, message, kwargs, Worker, environ={})
+
+    async def _later(
+        self, error: ConsumeLater, connection: Connection, channel: Channel, content: Content
+    ) -> bool:
+        """Count, and return whether the message is to be handled again here and now.
+
+        The message of a socket or request waits in its place, so that its order stays; another goes
+        to the end of its channel.
+        """
+        content[RETRY_KEY] = content.get(RETRY_KEY, 0) + 1
+        if content[RETRY_KEY] > RETRIES:
+            logger.warning(
+                "%s: a message on %s asked to be handled later too often", self.name, channel
+            )
+            return False
+        if isinstance(connection.reply_channel, ReplyChannel):
+            await asyncio.sleep(LATER if error.delay is None else error.delay)
+            return True
+        for _ in range(REQUEUE_TRIES):
+            try:
+                await channel.send(content, delay=error.delay)
+            except ChannelFull:
+                await asyncio.sleep(REQUEUE_WAIT)
+            else:
+                return False
+        logger.error("%s: a message on %s is lost: its channel is full", self.name, channel)
+        return False
+
+    async def _failed(
+        self, error: Exception, connection: Connection, channel: Channel, content: Content
+    ) -> bool:
+        """Answer what a consumer raised, or raise it where our own rules answer it."""
+        name = channel.name
+        if isinstance(error, DenyConnection) and not (error.reason or error.headers):
+            if name == "websocket.connect" and connection.reply_channel is not None:
+                await connection.reply_channel.send({"close": True})
+                return True
+            if name.startswith("websocket."):
+                log_error(self, name, content.get("path"), error)
+                return True
+        is_outcome = isinstance(error, ControlFlow)
+        if (
+            is_outcome
+            or not name.startswith("websocket.")
+            or not conf.is_old_way("CHANNELS_ERRORS")
+        ):
+            raise error
+        log_error(self, name, content.get("path"), error)
+        return True
+
+
+def compile_plain(consumer: Any, dispatcher: Dispatcher) -> Handler | None:
+    """Return the handler of a plain consumer, `None` for one that is none."""
+    is_class = isinstance(consumer, type)
+    if is_async(consumer) or (is_class and issubclass(consumer, AsyncConsumer)):
+        return None
+    # 1.x's classes have attributes of the same names, which mean something else.
+    options = Options() if is_class else Options.of(consumer)
+    options = replace(options, retries=RETRIES, backoff=(LATER,))
+    asks = options.channel_session or options.http_session or options.http_user
+    name = name_of(consumer)
+    state = State(options, name, dispatcher.loaders) if asks else None
+    handler = PlainHandler(
+        consumer, name, options, state, dispatcher.threads, dispatcher.send_timeout
+    )
+    handler.max_body = conf.max_body() or _UNLIMITED
+    return handler
+
+
+def install() -> None:
+    """Have plain consumers called as 1.x called them, in this process."""
+    if compile_plain not in dispatch.compilers:
+        dispatch.compilers.append(compile_plain)
+
+
+__all__ = ["RETRIES", "PlainHandler", "compile_plain", "install"]

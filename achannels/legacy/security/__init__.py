@@ -1,0 +1,3 @@
+"""`channels.security`."""
+
+__all__: list[str] = []
