@@ -159,9 +159,13 @@ def disconnect_content(reply_channel: str, path: str, order: int, code: int) -> 
 
 
 def code_of(event: Event) -> int:
-    """Return the code of a `websocket.disconnect` event: 1005 when the peer gave none."""
+    """Return the code of a `websocket.disconnect` event: 1005 for none given, 1006 for a lost peer."""
     code = event.get("code")
-    return 1005 if code is None else int(code)
+    if code is None:
+        return 1005
+    if code == 1005 and "reason" not in event:
+        return 1006  # so uvicorn says that the connection was lost; a close frame has a reason
+    return int(code)
 
 
 def frame_size(event: Event, limit: int) -> int:

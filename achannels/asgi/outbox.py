@@ -200,9 +200,20 @@ class Outbox:
                     self._released = asyncio.get_running_loop().create_future()
                     await self._released
                 if not self._lost:
-                    await self._send(event)
+                    await self._send_close(event)
         except Exception as error:  # noqa: BLE001 - it was to go, and it is gone
             logger.debug("a client did not take its close event: %r", error)
+
+    async def _send_close(self, event: Event) -> None:
+        try:
+            await self._send(event)
+        except (OSError, RuntimeError):
+            raise
+        except Exception:
+            if not 1000 < event["code"] < 3000:
+                raise
+            # daphne sends only the codes that are an application's, so its clients get 4011 for 1011.
+            await self._send({**event, "code": event["code"] + 3000})
 
     def stop(self) -> asyncio.Task[None] | None:
         """Take nothing more; return the writer that still has a frame in hand, if there is one."""

@@ -421,7 +421,14 @@ def test_the_content_of_disconnect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "code"), [({"code": 1001}, 1001), ({"code": None}, 1005), ({}, 1005)]
+    ("event", "code"),
+    [
+        ({"code": 1001}, 1001),
+        ({"code": None}, 1005),
+        ({}, 1005),
+        ({"code": 1005, "reason": ""}, 1005),
+        ({"code": 1005}, 1006),
+    ],
 )
 def test_the_code_of_a_disconnect(event: dict[str, Any], code: int) -> None:
     assert code_of({"type": "websocket.disconnect", **event}) == code

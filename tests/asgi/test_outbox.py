@@ -631,6 +631,23 @@ async def test_a_close_that_the_server_refuses_is_not_raised(
     await box.end()
 
 
+@pytest.mark.parametrize(("code", "sent"), [(1011, 4011), (1012, 4012), (1000, 1000), (4401, 4401)])
+async def test_a_server_that_sends_only_codes_of_applications_is_given_one(
+    code: int, sent: int
+) -> None:
+    send = RecordingSend()
+
+    async def as_daphne(event: Event) -> None:
+        if 1000 < event.get("code", 1000) < 3000:
+            raise Exception(f"invalid close code {code} (must be 1000 or from [3000, 4999])")
+        await send(event)
+
+    box = await open_box(as_daphne)
+    await box.outbox.close(closing(code), 60.0)
+    assert send.events[1:] == [{**closing(code), "code": sent}]
+    await box.end()
+
+
 async def test_nothing_is_closed_before_the_accept() -> None:
     send = RecordingSend()
     box = Box(send)
