@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello"
 CHAT = ROOT / "examples" / "chat"
 
-ADDRESS = r"http://127\.0\.0\.1:(\d+)"
+ADDRESS = r"(?:127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|localhost):(\d+)"
 
 
 def free_port() -> int:
@@ -62,6 +62,7 @@ class Server:
         folder: Where it runs.
         more: Further environment variables.
         patience: Seconds that anything may take.
+        calm: It has to print no traceback and no warning.
 
     Attributes:
         port: Where it listens; the same one after `start` was called again.
@@ -74,10 +75,12 @@ class Server:
         folder: Path,
         more: Mapping[str, str] | None = None,
         patience: float = 15.0,
+        calm: bool = True,
     ) -> None:
         self.port = free_port()
         self.returncode: int | None = None
         self.patience = patience
+        self.calm = calm
         self._arguments = [argument.format(port=self.port) for argument in arguments]
         self._folder = folder
         self._more = more or {}
@@ -101,7 +104,7 @@ class Server:
             self.stop()
         if error is not None:
             error.add_note(f"The server printed:\n{self.output}")
-        else:
+        elif self.calm:
             assert "Traceback" not in self.output, self.output
             assert "Warning" not in self.output, self.output
 
@@ -133,6 +136,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()
@@ -143,8 +147,11 @@ class Server:
             self.stop()
             raise
 
-    def stop(self) -> str:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> str:
         """Ask it to end, as a service manager would, and return all that it printed.
+
+        Args:
+            number: The signal; SIGINT goes to its children, too, as from a terminal.
 
         Raises:
             AssertionError: It did not end.
@@ -152,7 +159,10 @@ class Server:
         process, self._process = self._process, None
         if process is None or self._reader is None:
             return self.output
-        process.send_signal(signal.SIGTERM)
+        if number is signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         try:
             self.returncode = process.wait(self.patience)
         except subprocess.TimeoutExpired:
