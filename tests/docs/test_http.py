@@ -128,6 +128,7 @@ async def test_what_the_client_gets(raised: Exception | None, status: int) -> No
 # Responses of Django, streams.
 
 
+@pytest.mark.django_db
 async def test_a_response_of_django(page: Any) -> None:
     async with HttpClient(Application([page.status_route])) as client:
         answer = await client.get("/status/")
@@ -135,6 +136,7 @@ async def test_a_response_of_django(page: Any) -> None:
     assert answer.headers["content-type"] == "application/json"
 
 
+@pytest.mark.django_db
 async def test_a_large_response_comes_in_parts_that_every_layer_carries() -> None:
     parts = [part async for part in encode_response(HttpResponse(b"x" * (CHUNK + 1)))]
     assert [len(part["content"]) for part in parts] == [512 * 1024, 1]
