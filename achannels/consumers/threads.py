@@ -129,15 +129,10 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         except Exception as error:  # noqa: BLE001 - of what surrounds the call
             outcome = error
         try:
-            future.get_loop().call_soon_threadsafe(_settle, future, outcome)
+            future.get_loop().call_soon_threadsafe(future.set_result, outcome)
         except RuntimeError:
             logger.warning("a consumer returned after its event loop was closed")
         del job, context, call, future, outcome
-
-
-def _settle(future: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
-    if not future.done():
-        future.set_result(outcome)
 
 
 __all__ = ["Runner", "Threads", "set_hygiene", "set_runner"]
