@@ -394,9 +394,7 @@ async def test_code_waits_for_an_answer(page: Any) -> None:
     assert list(answers) == ["A", "B"]
 
 
-async def test_a_message_to_a_durable_consumer_expires_while_it_waits(
-    channel_clock: Clock,
-) -> None:
+async def test_what_is_sent_before_a_worker_listens_expires(channel_clock: Clock) -> None:
     @consumer(durable=True)
     async def work(message: Message) -> None: ...
 
@@ -408,6 +406,30 @@ async def test_a_message_to_a_durable_consumer_expires_while_it_waits(
         await node.idle()
     books = await get_channel_layer().statistics()
     assert (books["expired"], books["delivered"]) == (1, 2)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_what_waits_for_a_durable_consumer_does_not_expire(
+    durable: bool, channel_clock: Clock
+) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    @consumer(durable=durable, concurrency=1)
+    async def work(message: Message) -> None:
+        begun.set()
+        await go.wait()
+
+    async with Node(Application([route("work", work)])) as node:
+        await Channel("work").send({})
+        await begun.wait()
+        await Channel("work").send({})
+        await Group("workers").add("work")
+        await Group("workers").send({})
+        channel_clock.advance(60.0)
+        go.set()
+        await node.idle()
+    books = await get_channel_layer().statistics()
+    assert (books["expired"], books["delivered"]) == ((1, 2) if durable else (2, 1))
 
 
 async def test_retries_are_let_in_over_the_capacity() -> None:
