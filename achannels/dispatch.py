@@ -34,6 +34,11 @@ class Handler(Protocol):
 
     name: str
     options: Options
+    max_body: int | None
+    """Bytes of a request's body; `None` takes `max_size`."""
+
+    every_end: bool
+    """On `http.disconnect`: it is called after each response, not only when a client left."""
 
     async def __call__(
         self,
@@ -120,6 +125,9 @@ compilers: list[Callable[[Any, Dispatcher], Handler | None]] = []
 class AsyncHandler:
     """Calls an `async def` function."""
 
+    max_body: int | None = None
+    every_end = False
+
     def __init__(
         self, consumer: Callable[..., Any], name: str, options: Options, state: State | None
     ) -> None:
@@ -159,6 +167,9 @@ class AsyncHandler:
 
 class SyncHandler:
     """Calls a plain function in a thread; what it sends leaves when it returned, or raised."""
+
+    max_body: int | None = None
+    every_end = False
 
     def __init__(
         self,
@@ -226,6 +237,9 @@ class SyncHandler:
 class ClassHandler:
     """Calls a class consumer: the socket's own instance, or a new one per background message."""
 
+    max_body: int | None = None
+    every_end = False
+
     def __init__(
         self, consumer: type[AsyncConsumer], name: str, options: Options, state: State | None
     ) -> None:
@@ -268,7 +282,7 @@ class ClassHandler:
         scope, options, before = instance.scope, self.options, b""
         if not isinstance(scope, ConsumerScope):
             raise TypeError(f"{self.name}: self.scope was replaced; change its items instead.")
-        if options.http_user and "user" not in scope:
+        if options.http_user and (state.loaders.anew or "user" not in scope):
             scope["user"] = await state.user(connection)
         if options.http_session:
             scope["session"] = await state.http_session(connection)

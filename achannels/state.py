@@ -25,6 +25,7 @@ class Loaders:
         http_sessions: Sessions of browsers.
         channel_sessions: Where channel sessions outlive their socket's process; `None` keeps them
             with the socket.
+        anew: Users, and channel sessions that are kept outside, are read before each call.
     """
 
     def __init__(
@@ -32,10 +33,13 @@ class Loaders:
         user: UserLoader | None = None,
         http_sessions: HttpSessions | None = None,
         channel_sessions: ChannelSessions | None = None,
+        *,
+        anew: bool = False,
     ) -> None:
         self.user = user
         self.http_sessions = http_sessions
         self.channel_sessions = channel_sessions
+        self.anew = anew
 
 
 class Connection:
@@ -81,8 +85,8 @@ class State:
                 )
 
     async def user(self, connection: Connection) -> Any:
-        """Return the user of a connection, loaded once."""
-        if connection.user is None:
+        """Return the user of a connection, loaded once or `anew`."""
+        if connection.user is None or self.loaders.anew:
             user = connection.scope.get("user")
             loader = self.loaders.user
             if user is None and loader is not None:
@@ -102,15 +106,15 @@ class State:
             await sessions.save(session)
 
     async def channel_session(self, connection: Connection) -> Content:
-        """Return the session of a socket, loaded once."""
+        """Return the session of a socket, loaded once or `anew`."""
         reply = connection.reply_channel
         if reply is None:
             raise NoReplyChannel(
                 f"{self.name} asks for channel_session, and its message has no reply channel: "
                 "a channel session belongs to a socket."
             )
-        if connection.session is None:
-            sessions = self.loaders.channel_sessions
+        sessions = self.loaders.channel_sessions
+        if connection.session is None or (self.loaders.anew and sessions is not None):
             connection.session = await sessions.load(reply.name) if sessions is not None else {}
         return connection.session
 

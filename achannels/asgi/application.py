@@ -81,7 +81,8 @@ class Application:
         """Finds and calls the consumers."""
         if self._dispatcher is None:
             user = resolve("user", self.settings.user) or get_user_loader()
-            loaders = Loaders(user, get_http_sessions(), self.channel_sessions)
+            anew = self.settings.state == "message"
+            loaders = Loaders(user, get_http_sessions(), self.channel_sessions, anew=anew)
             self._dispatcher = Dispatcher(self.router, Threads(self.settings.threads), loaders)
         return self._dispatcher
 

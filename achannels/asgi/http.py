@@ -139,7 +139,8 @@ class Request:
         self._send = send
         self._found = found
         self._content = content
-        self._max_size = found[0].options.max_size or node.settings.max_size
+        handler = found[0]
+        self._max_size = handler.max_body or handler.options.max_size or node.settings.max_size
         self._body = Body(receive, self._max_size, node.settings.http_timeout)
         self._lock = asyncio.Lock()
         self._waiting = 0
@@ -165,8 +166,8 @@ class Request:
             left = (gone or self._body.left) and not self._answered
             self._complete.set()
             await self._body.close()
-            if left:
-                await asyncio.shield(node.spawn(self._disconnected(connection)))
+            if "http.disconnect" in node.router.channels:
+                await asyncio.shield(node.spawn(self._disconnected(connection, left)))
             node.layer.detach(self.channel_name)
             node.leave(self)
 
@@ -174,6 +175,14 @@ class Request:
     def pending(self) -> int:
         """Messages that were taken and are not written."""
         return self._waiting
+
+    @property
+    def capacity(self) -> int:
+        """Messages that may wait."""
+        return self._node.settings.outbox_capacity
+
+    def gap(self, groups: list[str], reason: str, since: float) -> None:
+        """Do nothing: a request ends with its timeout at the latest."""
 
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a part from the layer; see `achannels.contracts.Receiver`."""
@@ -187,7 +196,7 @@ class Request:
             logger.error("a message to %s was dropped: %s", self.channel_name, error)
             books.drop("rejected")
             return True
-        if self._waiting >= self._node.settings.outbox_capacity:
+        if self._waiting >= self.capacity:
             if group:
                 books.drop("full")
             return group
@@ -335,10 +344,10 @@ class Request:
             )
         )
 
-    async def _disconnected(self, connection: Connection) -> None:
+    async def _disconnected(self, connection: Connection, left: bool) -> None:
         content: Content = {"reply_channel": self.channel_name, "path": self._content["path"]}
         found = self._node.dispatcher.find("http.disconnect", content)
-        if found is None:
+        if found is None or not (left or found[0].every_end):
             return
         handler, kwargs = found
         try:

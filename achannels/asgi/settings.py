@@ -14,6 +14,7 @@ from achannels.types import Scope
 
 Mode = Literal["embedded"]
 Unrouted = Literal["reject", "accept"]
+StateFor = Literal["connection", "message"]
 UserFunction = Callable[[Scope], Awaitable[Any]]
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -29,6 +30,7 @@ class SettingKeywords(TypedDict, total=False):
     subprotocols: Sequence[str]
     user: str | UserFunction | None
     channel_session_engine: str | None
+    state: StateFor
     send_on_commit: bool
     threads: int
     concurrency: int
@@ -55,6 +57,8 @@ class Settings:
         subprotocols: Those that are accepted; the client's order wins.
         user: Async function from scope to user, or its dotted name; `None`: Django's log-in.
         channel_session_engine: A Django session engine; `None`: kept with the socket.
+        state: How long a user and a channel session that were read are good for: `"connection"`, or
+            `"message"`: both are read anew before each call.
         send_on_commit: Sync sends outside consumers wait for the commit.
         threads: `def` consumers at once.
         concurrency: Background messages at once.
@@ -75,6 +79,7 @@ class Settings:
     subprotocols: Sequence[str] = ()
     user: str | UserFunction | None = None
     channel_session_engine: str | None = None
+    state: StateFor = "connection"
     send_on_commit: bool = False
     threads: int = 16
     concurrency: int = 64
@@ -99,7 +104,7 @@ class Settings:
         Raises:
             ConfigurationError: An unknown key, with the nearest known one, or a wrong value.
         """
-        known = {field.name: field.default for field in fields(cls)}
+        known = {field.name: field.default for field in fields(cls)} | defaults
         for key in given:
             if key not in known:
                 near = difflib.get_close_matches(key.lower(), known, n=1)
@@ -141,10 +146,16 @@ class Settings:
             raise _wrong("overflow", self.overflow, " or ".join(map(repr, OVERFLOW)))
         if self.unrouted not in ("reject", "accept"):
             raise _wrong("unrouted", self.unrouted, "'reject' or 'accept'")
+        if self.state not in ("connection", "message"):
+            raise _wrong("state", self.state, "'connection' or 'message'")
         if self.mode != "embedded":
             raise _wrong("mode", self.mode, "'embedded'")
         if not isinstance(self.send_on_commit, bool):
             raise _wrong("send_on_commit", self.send_on_commit, "True or False")
+
+
+defaults: dict[str, Any] = {}
+"""Settings whose default is another one in this process; each counts where it was not given."""
 
 
 def resolve(key: str, value: Any) -> Any:
@@ -180,4 +191,4 @@ def _wrong(key: str, value: Any, allowed: str) -> ConfigurationError:
     return ConfigurationError(f"the setting {key!r} is {value!r}; it must be {allowed}.")
 
 
-__all__ = ["Lifespan", "SettingKeywords", "Settings", "UserFunction", "resolve"]
+__all__ = ["Lifespan", "SettingKeywords", "Settings", "UserFunction", "defaults", "resolve"]

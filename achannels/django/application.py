@@ -11,7 +11,6 @@ from django.http.request import validate_host
 from achannels.asgi.application import Application
 from achannels.asgi.settings import SettingKeywords
 from achannels.django import conf
-from achannels.django.sessions import sessions_in
 from achannels.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,16 +33,17 @@ def application(**overrides: Unpack[SettingKeywords]) -> Application:
     """
     if not apps.ready:
         django.setup(set_prefix=False)
-    if not apps.is_installed("achannels.django"):
+    if not conf.is_installed():
         raise ConfigurationError(
             "achannels is not installed in this project. Put 'achannels' into INSTALLED_APPS."
         )
     values = conf.application_settings(overrides)
     keywords: SettingKeywords = {**conf.keywords(), **overrides}
     pages = cast("ASGIApplication", ASGIHandler())
-    made = Application(conf.routing(), http=pages, **keywords)
+    project = conf.get_project()
+    made = Application(project.routing(), http=pages, **keywords)
     made.hosts = is_own_host
-    made.channel_sessions = sessions_in(values.channel_session_engine)
+    made.channel_sessions = project.channel_sessions(values.channel_session_engine)
     made.dispatcher  # noqa: B018 - a consumer that is wrong stops the start
     return made
 

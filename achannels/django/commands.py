@@ -12,22 +12,30 @@ from django.apps import apps
 from django.core.management import find_commands, get_commands
 
 OURS = "achannels.django"
+LEGACY = "achannels.legacy"
 DJANGO = ("django.core", "django.contrib.staticfiles")
 
 
 def prefer_runserver() -> None:
     """Set the entry `runserver`; called when all apps are ready."""
-    get_commands()["runserver"] = others_runserver() or OURS
+    ours = LEGACY if apps.is_installed(LEGACY) else OURS
+    get_commands()["runserver"] = others_runserver() or ours
+
+
+def offer_all() -> None:
+    """Have all our commands found where our app itself is not in `INSTALLED_APPS`."""
+    for name in find_commands(os.path.join(os.path.dirname(__file__), "management")):
+        get_commands().setdefault(name, OURS)
 
 
 def others_runserver() -> str | None:
     """Return the first app with a `runserver` that is neither ours nor Django's."""
     for config in apps.get_app_configs():
-        if config.name == OURS or config.name in DJANGO:
+        if config.name in (OURS, LEGACY, *DJANGO):
             continue
         if "runserver" in find_commands(os.path.join(config.path, "management")):
             return config.name
     return None
 
 
-__all__ = ["OURS", "others_runserver", "prefer_runserver"]
+__all__ = ["LEGACY", "OURS", "offer_all", "others_runserver", "prefer_runserver"]

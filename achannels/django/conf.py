@@ -14,16 +14,58 @@ from achannels.asgi.settings import SettingKeywords, Settings
 from achannels.consumers import threads
 from achannels.django import db
 from achannels.django.auth import user_of
-from achannels.django.sessions import BrowserSessions, is_available
+from achannels.django.sessions import BrowserSessions, is_available, sessions_in
 from achannels.dotted import near
 from achannels.exceptions import ConfigurationError
 from achannels.routing import Routing
+from achannels.sessions import ChannelSessions
 
 KEYWORDS = frozenset(SettingKeywords.__annotations__)
 """Keywords of `Application`; in upper case the keys of `ACHANNELS`."""
 
 OLD = {"CHANNEL_SESSION_ENGINE": "channel_session_engine", "CHANNELS_WS_PROTOCOLS": "subprotocols"}
 """Settings of Channels 1.x at the top level, and the keywords that they stand for."""
+
+APPS = frozenset({"achannels.apps", "achannels.legacy.apps"})
+"""Modules of the app configurations that take over the settings."""
+
+
+class Project:
+    """What the application of a project is made of; an app on top of this one may have another."""
+
+    def routing(self) -> Routing:
+        """Return the routing that is served."""
+        return routing()
+
+    def channel_sessions(self, engine: str | None) -> ChannelSessions | None:
+        """Return where channel sessions are kept, `None`: with the socket.
+
+        Args:
+            engine: The setting `CHANNEL_SESSION_ENGINE`.
+        """
+        return sessions_in(engine)
+
+
+class _Project:
+    current = Project()
+
+
+def set_project(project: Project) -> Project:
+    """Say what the application of a project is made of, and return what was said before."""
+    before = _Project.current
+    _Project.current = project
+    return before
+
+
+def get_project() -> Project:
+    """Return what the application of a project is made of."""
+    return _Project.current
+
+
+def is_installed() -> bool:
+    """Return whether an app of the project has taken over the settings."""
+    return any(type(config).__module__ in APPS for config in apps.get_app_configs())
+
 
 VARIABLE = "channel_routing"
 """What a routing module calls its routing."""
@@ -83,7 +125,7 @@ def keywords() -> SettingKeywords:
             raise ConfigurationError(f"ACHANNELS has the key {key!r}. Write {key.upper()!r}.")
         found[key.lower()] = value
     for old, keyword in OLD.items():
-        if hasattr(settings, old):
+        if getattr(settings, old, None) is not None:
             found.setdefault(keyword, getattr(settings, old))
     return cast("SettingKeywords", found)
 
@@ -180,11 +222,15 @@ def _changed(*, setting: str, **kwargs: Any) -> None:
 
 __all__ = [
     "KEYWORDS",
+    "Project",
     "application_settings",
     "default_module",
+    "get_project",
     "install",
+    "is_installed",
     "keywords",
     "layers",
     "routing",
+    "set_project",
     "unknown_key",
 ]

@@ -36,7 +36,8 @@ test         ChannelTestCase, Client, WSClient, apply_routes
 ```
 """
 
-from achannels.legacy import alias
+from achannels.asgi.settings import defaults
+from achannels.legacy import alias, conf, custom, dispatch
 from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, channel_layers
 from achannels.legacy.channel import Channel, Group
 from achannels.legacy.routing import include, route, route_class
@@ -57,6 +58,9 @@ def install() -> None:
     """
     alias.refuse_beside_another()
     alias.put_in_place()
+    defaults.update(conf.DEFAULTS)
+    custom.install()
+    dispatch.install()
 
 
 __all__ = [

@@ -6,6 +6,7 @@
 | `CHANNELS_VIEWS` | `"consumer"`: views are consumers of `http.request` | `"django"`: Django's own handler |
 | `CHANNELS_MAX_BODY` | `None`: no limit for the body of a request | bytes |
 | `CHANNELS_PATHS` | `"regex"`: a `path` in the shim's routes is a regular expression | `"django"`: as in `achannels` |
+| `CHANNELS_SESSIONS` | `"keep"`: the session of a socket that ended stays until it expires | `"delete"` |
 | `CHANNELS_REPLY_CHANNEL` | `"optional"`: `None` where a message has none | `"required"`: it raises |
 
 Those that are settings of every application are in `DEFAULTS`.
@@ -28,6 +29,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "CHANNELS_ERRORS": ("keep", "close"),
     "CHANNELS_PATHS": ("regex", "django"),
     "CHANNELS_REPLY_CHANNEL": ("optional", "required"),
+    "CHANNELS_SESSIONS": ("keep", "delete"),
     "CHANNELS_VIEWS": ("consumer", "django"),
 }
 """Settings of the shim that are one of two words: 1.x's way first, which is the default."""

@@ -37,8 +37,12 @@ _UNLIMITED = 2**62
 class PlainHandler(SyncHandler):
     """Calls a `def` function or a 1.x class with a message of 1.x, in a thread."""
 
-    max_body: int = _UNLIMITED
-    every_disconnect = True
+    every_end = True
+    keeps_open = True
+    """An exception leaves the socket open."""
+
+    forgets = False
+    """The channel session of a socket that ended is deleted."""
 
     async def __call__(
         self,
@@ -82,6 +86,8 @@ class PlainHandler(SyncHandler):
         state = self.state
         before = await state.load(connection, message) if state is not None else b""
         sends, error = await self.threads.run(self._call, message, kwargs)
+        if self.forgets and connection.session is None and hasattr(message, "channel_session"):
+            connection.session = {}  # so that the end of the socket deletes what is stored
         if state is not None:
             await state.save_channel_session(connection, before)
             if self.options.http_session and error is None:
@@ -132,12 +138,8 @@ class PlainHandler(SyncHandler):
             if name.startswith("websocket."):
                 log_error(self, name, content.get("path"), error)
                 return True
-        is_outcome = isinstance(error, ControlFlow)
-        if (
-            is_outcome
-            or not name.startswith("websocket.")
-            or not conf.is_old_way("CHANNELS_ERRORS")
-        ):
+        on_socket = name.startswith("websocket.")
+        if isinstance(error, ControlFlow) or not on_socket or not self.keeps_open:
             raise error
         log_error(self, name, content.get("path"), error)
         return True
@@ -158,6 +160,8 @@ def compile_plain(consumer: Any, dispatcher: Dispatcher) -> Handler | None:
         consumer, name, options, state, dispatcher.threads, dispatcher.send_timeout
     )
     handler.max_body = conf.max_body() or _UNLIMITED
+    handler.keeps_open = conf.is_old_way("CHANNELS_ERRORS")
+    handler.forgets = not conf.is_old_way("CHANNELS_SESSIONS")
     return handler
 
 

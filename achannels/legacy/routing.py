@@ -13,8 +13,9 @@ from django.core.exceptions import ImproperlyConfigured
 from achannels import routing
 from achannels.dotted import load
 from achannels.exceptions import ConfigurationError
+from achannels.legacy.conf import is_old_way
 from achannels.legacy.utils import name_that_thing
-from achannels.matching import Match, Node
+from achannels.matching import Branch, Match, Node
 from achannels.patterns import FilterSource, Kind
 from achannels.routing import BaseRoute, Consumer, Routing
 
@@ -68,8 +69,8 @@ class Route(routing.Route):
         return f"{'/'.join(self.channels)} {shown} -> {name_that_thing(self.consumer)}"
 
     def compile(self, inside: Kind | None) -> Node:
-        """Compile it: paths are regular expressions, whatever is around it."""
-        return super().compile("regex")
+        """Compile it: a path is a regular expression, whatever is around it."""
+        return super().compile(_kind(inside))
 
     def match(self, message: OnChannel) -> Match | None:
         """Return the consumer and its keyword arguments if it takes the message."""
@@ -118,8 +119,12 @@ class Include(routing.Include):
         self._router: routing_.Router | None = None
 
     def compile(self, inside: Kind | None) -> Node:
-        """Compile it: paths are regular expressions, whatever is around it."""
-        return super().compile("regex")
+        """Compile it: its own path is a regular expression, and so are plain ones inside of that."""
+        prefixes = tuple(
+            (each.key, each.compile(_kind(inside), prefix=True)) for each in self.prefixes
+        )
+        inner = next((pattern.kind for key, pattern in prefixes if key == "path"), inside)
+        return Branch(prefixes, tuple(child.compile(inner) for child in self.children))
 
     def match(self, message: OnChannel) -> Match | None:
         """Return the consumer and keyword arguments of the first route inside that takes it."""
@@ -211,6 +216,10 @@ route = Route
 route_class = RouteClass
 include = Include
 routing_ = routing
+
+
+def _kind(inside: Kind | None) -> Kind | None:
+    return "regex" if is_old_way("CHANNELS_PATHS") else inside
 
 
 def _children(routing: Any) -> Iterator[Any]:

@@ -21,8 +21,9 @@ class BaseOriginValidator:
 
     def __new__(cls, func: Callable[..., Any]) -> Self:
         """Return the form for `def`, or that for `async def`."""
-        kind: type[Self] = cls
-        return super().__new__(_async_form(kind) if is_async(func) else kind)
+        kind: Any = cls
+        made: Self = super().__new__(_async_form(kind) if is_async(func) else kind)
+        return made
 
     def __init__(self, func: Callable[..., Any]) -> None:
         update_wrapper(self, func)

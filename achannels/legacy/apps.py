@@ -1,0 +1,34 @@
+"""`channels.apps`: the app that `"channels"` or `"achannels.legacy"` in `INSTALLED_APPS` installs."""
+
+from types import ModuleType
+
+from django.apps import AppConfig
+
+from achannels import legacy
+from achannels.django import checks, commands, conf
+from achannels.legacy import checks as legacy_checks
+from achannels.legacy.project import LegacyProject
+
+
+class ChannelsConfig(AppConfig):
+    """Channels 1.x, and all that the app `achannels` brings; its place in the list is free."""
+
+    name = "achannels.legacy"
+    label = "channels"
+    verbose_name = "Channels"
+
+    def __init__(self, app_name: str, app_module: ModuleType | None) -> None:
+        super().__init__(app_name, app_module)
+        legacy.install()
+
+    def ready(self) -> None:
+        """Take over the settings; nothing connects and nothing starts here."""
+        conf.set_project(LegacyProject())
+        conf.install()
+        checks.register()
+        legacy_checks.register()
+        commands.offer_all()
+        commands.prefer_runserver()
+
+
+__all__ = ["ChannelsConfig"]

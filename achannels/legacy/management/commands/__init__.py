@@ -1,0 +1,1 @@
+"""Commands of Channels 1.x."""

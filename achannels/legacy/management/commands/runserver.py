@@ -1,0 +1,59 @@
+"""`manage.py runserver` with the options of Channels 1.x."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.core.management.base import CommandParser
+from django.utils.module_loading import import_string
+
+from achannels.asgi import get_asgi_application
+from achannels.asgi.settings import SettingKeywords
+from achannels.django.management.commands import runserver
+from achannels.types import ASGIApplication
+
+
+class Command(runserver.Command):
+    """The command of `achannels`, with three options more."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the options."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--noworker",
+            action="store_false",
+            dest="run_worker",
+            help="Run no consumers here; manage.py runworker runs them.",
+        )
+        parser.add_argument(
+            "--http_timeout",
+            type=float,
+            help="Seconds that a request may wait for its answer; then it is answered 503.",
+        )
+        parser.add_argument(
+            "--websocket_handshake_timeout",
+            type=float,
+            help="Seconds that a socket may wait to be accepted; then it is refused.",
+        )
+
+    def get_application(self, **options: Any) -> ASGIApplication:
+        """Return the application that `ASGI_APPLICATION` names, else the project's."""
+        dotted = getattr(settings, "ASGI_APPLICATION", None)
+        if dotted:
+            found: ASGIApplication = import_string(dotted)
+            if not isinstance(found, ASGIHandler):
+                return found
+        return get_asgi_application(**_keywords(options))
+
+
+def _keywords(options: dict[str, Any]) -> SettingKeywords:
+    keywords: SettingKeywords = {}
+    if not options["use_threading"]:
+        keywords["threads"] = 1
+    if not options["run_worker"]:
+        keywords["mode"] = "interface"  # type: ignore[typeddict-item]
+    if options["http_timeout"] is not None:
+        keywords["http_timeout"] = options["http_timeout"]
+    if options["websocket_handshake_timeout"] is not None:
+        keywords["handshake_timeout"] = options["websocket_handshake_timeout"]
+    return keywords
