@@ -171,9 +171,6 @@ class Membership:
         self._of: dict[str, str | set[str]] = {}  # most channels have one group; a set costs 200 B
         self._round: Iterator[str] = iter(())
 
-    def __len__(self) -> int:
-        return len(self._groups)
-
     def __contains__(self, group: object) -> bool:
         return group in self._groups
 
