@@ -268,12 +268,6 @@ class Mailboxes:
         self._round: Iterator[str] = iter(())
         self._turn = 0
 
-    def __iter__(self) -> Iterator[Mailbox]:
-        return iter(self._boxes.values())
-
-    def __len__(self) -> int:
-        return len(self._boxes)
-
     @property
     def has_waiters(self) -> bool:
         """Whether anyone waits for a message."""

@@ -204,7 +204,7 @@ def test_a_thread_that_outlives_its_loop_is_logged(caplog: pytest.LogCaptureFixt
     [record] = [each for each in caplog.records if each.name == "achannels.consumer"]
     assert record.getMessage() == "a consumer returned after its event loop was closed"
     assert record.levelno == logging.WARNING
-    calling.get_coro().close()  # type: ignore[union-attr]
+    calling.get_coro().close()
 
 
 # What surrounds a call.

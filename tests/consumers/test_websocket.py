@@ -32,7 +32,7 @@ class Commands(AsyncWebsocketConsumer):
                 await self.send(text_data="last", close=4001)
             case "close":
                 await self.close()
-            case "close with code":
+            case _:
                 await self.close(code=4002, reason="enough")
 
 
