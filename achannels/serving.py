@@ -45,6 +45,8 @@ def listen(host: str, port: int, *, ipv6: bool = False, backlog: int = 2048) -> 
     Raises:
         OSError: The address cannot be listened on.
     """
+    if not 0 <= port < 2**16:
+        raise OSError(f"The port {port} is not one of 0 to 65535.")
     family = socket.AF_INET6 if ipv6 or ":" in host else socket.AF_INET
     found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listening = socket.socket(family, socket.SOCK_STREAM)

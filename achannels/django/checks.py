@@ -16,7 +16,7 @@ from achannels import registry
 from achannels.asgi.origin import OriginCheck
 from achannels.asgi.settings import resolve
 from achannels.auth import get_user_loader
-from achannels.django import commands, conf
+from achannels.django import commands, conf, reload
 from achannels.django.sessions import sessions_in
 from achannels.exceptions import ConfigurationError
 from achannels.layers.memory import MemoryLayer
@@ -145,28 +145,23 @@ def _broken(routing: object, error: Exception) -> checks.CheckMessage:
     text = str(error)
     if not isinstance(error, ConfigurationError):
         text = f"routing {routing!r}: {type(error).__name__}: {error}"
-    place = _place(error)
     message, hint = _split(text)
-    return checks.Error(
-        message, hint=" ".join(filter(None, [hint, place])) or None, id="achannels.E007"
-    )
+    lines = list(_lines(error))
+    if lines:
+        reload.watch(file for file, _ in lines)
+        hint = " ".join(filter(None, [hint, "See {}, line {}.".format(*lines[-1])]))
+    return checks.Error(message, hint=hint, id="achannels.E007")
 
 
-def _place(error: BaseException | None) -> str | None:
-    """Return the line of the project where an import or a route failed, the deepest there is."""
-    if error is None:
-        return None
-    deeper = _place(error.__cause__ or error.__context__)
-    if deeper is not None:
-        return deeper
-    if isinstance(error, SyntaxError):
-        return f"See {error.filename}, line {error.lineno}."
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<", _PACKAGE, importlib.__path__[0]))
-    ]
-    return f"See {frames[-1].filename}, line {frames[-1].lineno}." if frames else None
+def _lines(error: BaseException | None) -> Iterator[tuple[str, int | None]]:
+    """Give the lines of the project where an import or a route failed, the deepest last."""
+    while error is not None:
+        for frame in traceback.extract_tb(error.__traceback__):
+            if not frame.filename.startswith(("<", _PACKAGE, importlib.__path__[0])):
+                yield frame.filename, frame.lineno
+        if isinstance(error, SyntaxError) and error.filename:
+            yield error.filename, error.lineno
+        error = error.__cause__ or error.__context__
 
 
 def _unloaded(consumer: Any, options: Options) -> Messages:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -53,6 +53,12 @@ def run_with_reloader(
         stop()
     leave_within(patience, code)
     sys.exit(code)
+
+
+def watch(files: Iterable[str]) -> None:
+    """Have the reloader watch files that it does not know as modules, since an import failed."""
+    known = autoreload._error_files  # type: ignore[attr-defined]
+    known.extend(file for file in files if file not in known)
 
 
 def watch_over() -> int:
@@ -118,4 +124,4 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
             signal.signal(number, old)
 
 
-__all__ = ["leave_within", "run_with_reloader", "watch_over"]
+__all__ = ["leave_within", "run_with_reloader", "watch", "watch_over"]
