@@ -151,8 +151,8 @@ async def greet(connection: AbstractConnection) -> Greeting:
     """
     try:
         answer = await ask(connection, "HELLO", "2")
-    except exceptions.ConnectionError:
-        raise
+    except exceptions.AuthenticationError as error:
+        raise exceptions.AuthenticationError("the server asks for a password") from error
     except exceptions.ResponseError:  # an old server, a proxy, or a user who may not ask
         return Greeting()
     pairs = dict(zip(answer[::2], answer[1::2], strict=True))

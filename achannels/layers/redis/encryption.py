@@ -101,13 +101,13 @@ class Cipher:
         self._left = _MESSAGES
         self._remember(self._head, self._own)
 
-    def _remember(self, head: bytes, key: AESGCM) -> None:
+    def _remember(self, head: bytes, key: "AESGCM") -> None:
         while len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]
         self._known[head] = key
 
 
-def _derive(key: bytes, head: bytes) -> AESGCM:
+def _derive(key: bytes, head: bytes) -> "AESGCM":
     return AESGCM(HKDF(hashes.SHA256(), 32, head, _PURPOSE).derive(key))
 
 
