@@ -7,6 +7,7 @@ from django.apps import AppConfig
 from achannels import legacy
 from achannels.django import checks, commands, conf
 from achannels.legacy import checks as legacy_checks
+from achannels.legacy.binding.base import BindingMetaclass
 from achannels.legacy.project import LegacyProject
 
 
@@ -22,13 +23,14 @@ class ChannelsConfig(AppConfig):
         legacy.install()
 
     def ready(self) -> None:
-        """Take over the settings; nothing connects and nothing starts here."""
+        """Take over the settings and register bindings; nothing connects and nothing starts here."""
         conf.set_project(LegacyProject())
         conf.install()
         checks.register()
         legacy_checks.register()
         commands.offer_all()
         commands.prefer_runserver()
+        BindingMetaclass.register_all()
 
 
 __all__ = ["ChannelsConfig"]

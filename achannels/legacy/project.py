@@ -4,6 +4,7 @@ from achannels.django import conf
 from achannels.django.db import database_sync_to_async
 from achannels.django.sessions import is_available
 from achannels.legacy.conf import is_old_way
+from achannels.legacy.delay import delayed
 from achannels.legacy.handler import ViewConsumer
 from achannels.legacy.sessions import session_for_reply_channel
 from achannels.routing import Routing, include, route
@@ -15,11 +16,11 @@ class LegacyProject(conf.Project):
     """A project of Channels 1.x."""
 
     def routing(self) -> Routing:
-        """Return its routing, and behind it the views as consumers of requests."""
-        routing = super().routing()
-        if not is_old_way("CHANNELS_VIEWS"):
-            return routing
-        return [include(routing), route("http.request", ViewConsumer())]
+        """Return its routing, and behind it the views as consumers of requests, and delays."""
+        defaults = delayed.default_routes()
+        if is_old_way("CHANNELS_VIEWS"):
+            defaults.append(route("http.request", ViewConsumer()))
+        return [include(super().routing()), *defaults]
 
     def channel_sessions(self, engine: str | None) -> ChannelSessions | None:
         """Return the sessions of 1.x, in `CHANNEL_SESSION_ENGINE` or `SESSION_ENGINE`."""

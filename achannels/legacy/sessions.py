@@ -54,7 +54,9 @@ def _channel_store(engine: str) -> type[SessionBase]:
     def cycle_key(self: SessionBase) -> None:
         self.modified = True
 
-    return type("ChannelSession", (store,), {"cycle_key": cycle_key})
+    # Its name is part of what a session is signed with: whoever asks the engine reads it as well.
+    names = {"__module__": store.__module__, "__qualname__": store.__qualname__}
+    return type(store.__name__, (store,), {**names, "cycle_key": cycle_key})
 
 
 @contextmanager

@@ -273,6 +273,29 @@ def test_rundelay_wants_a_layer_between_processes() -> None:
 APPLICATION = [route("asgi.delay", delayed.consumer)]
 
 
+@pytest.mark.parametrize(
+    ("backend", "installed", "channels"),
+    [
+        ("asgiref.inmemory.ChannelLayer", False, ["asgi.delay"]),
+        ("asgiref.inmemory.ChannelLayer", True, ["asgi.delay"]),
+        ("tests.legacy.test_delay.BetweenProcesses", False, ["asgi.delay"]),
+        ("tests.legacy.test_delay.BetweenProcesses", True, []),
+    ],
+)
+def test_where_rundelay_does_it_the_application_does_not(
+    settings: Any, backend: str, installed: bool, channels: list[str]
+) -> None:
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "ROUTING": []}}
+    if installed:
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "achannels.legacy.delay"]
+    routes = delayed.default_routes()
+    assert [name for each in routes for name in each.channels] == channels
+
+
+class BetweenProcesses:
+    """Stands for a layer that is not in memory."""
+
+
 async def test_the_application_itself_waits(
     channel_layer: MemoryLayer, channel_clock: Clock
 ) -> None:

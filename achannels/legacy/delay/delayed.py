@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.apps import apps
 from django.utils import timezone
 
+from achannels import registry
 from achannels.exceptions import ChannelFull
+from achannels.layers.memory import MemoryLayer
 from achannels.legacy.channel import Channel
 from achannels.names import check_channel
+from achannels.routing import Route, route
 
 CHANNEL = "asgi.delay"
 
@@ -105,4 +109,16 @@ def consumer(message: Any) -> None:
     wait_in_layer(delayed, message.channel_layer)
 
 
-__all__ = ["CHANNEL", "REQUEUE_DELAY", "Delayed", "consumer", "wait_in_layer"]
+def default_routes() -> list[Route]:
+    """Return the route of `asgi.delay`, unless `rundelay` takes what comes there.
+
+    It does where the app is installed and the layer carries messages between processes.
+    """
+    config = registry.configured().get("default", {})
+    in_memory = issubclass(registry.backend_class("default", config), MemoryLayer)
+    if apps.is_installed("achannels.legacy.delay") and not in_memory:
+        return []
+    return [route(CHANNEL, consumer)]
+
+
+__all__ = ["CHANNEL", "REQUEUE_DELAY", "Delayed", "consumer", "default_routes", "wait_in_layer"]
