@@ -14,7 +14,7 @@ from achannels.sessions import ChannelSessions, HttpSessions
 from achannels.types import Content, Scope
 
 if TYPE_CHECKING:
-    from achannels.consumers.base import AsyncConsumer
+    from achannels.consumers.base import BaseConsumer
 
 
 class Loaders:
@@ -61,7 +61,7 @@ class Connection:
         self.scope = scope
         self.layer = layer
         self.reply_channel: Channel | None = ReplyChannel(socket, layer) if socket else None
-        self.instances: dict[type[AsyncConsumer], AsyncConsumer] | None = None
+        self.instances: dict[type[BaseConsumer], BaseConsumer] | None = None
         self.session: Content | None = None
         self.user: Any = None
         self.context = copy_context()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from achannels import Channel, Message, consumer, dispatch, route, route_class, sync
+from achannels import Channel, Message, consumer, handlers, route, route_class, sync
 from achannels.auth import http_user
 from achannels.consumers import AsyncConsumer, AsyncWebsocketConsumer
 from achannels.consumers.threads import Threads
@@ -432,7 +432,7 @@ async def test_collected_sends_leave_in_order_also_when_one_fails(
 
 
 async def test_a_collected_send_waits_for_room(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "FULL_RETRY", 0.001)
+    monkeypatch.setattr(handlers, "FULL_RETRY", 0.001)
     layer = MemoryLayer(capacity=1)
     await layer.send("named", {"n": 1})
 
@@ -447,7 +447,7 @@ async def test_a_collected_send_waits_for_room(make: Make, monkeypatch: pytest.M
 async def test_a_collected_send_that_finds_no_room_in_time_is_logged(
     make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "FULL_RETRY", 0.001)
+    monkeypatch.setattr(handlers, "FULL_RETRY", 0.001)
     layer = MemoryLayer(capacity=1)
     await layer.send("named", {"n": 1})
 

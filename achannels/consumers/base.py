@@ -1,9 +1,9 @@
-"""AsyncConsumer: one instance per socket, or per background message; `type` picks the method."""
+"""AsyncConsumer and what all class consumers share: one instance per socket, or per background message; `type` picks the method."""
 
 import difflib
 import inspect
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, ClassVar, NoReturn
 
 from achannels.contracts import ChannelLayer
@@ -43,15 +43,11 @@ class ConsumerScope(ChainMap[str, Any]):
         raise KeyError(key)
 
 
-class AsyncConsumer:
-    """Code for messages as a class.
-
-    `await Channel("mail").send({"type": "news.letter", ...})` calls
-    `async def news_letter(self, event)`.
+class BaseConsumer:
+    """What class consumers have in common.
 
     On a named channel there is one instance per message. The table from `type` to method is made
-    when the class is made: it holds the public `async def` methods that subclasses define; dots in
-    a `type` stand for underscores.
+    when the class is made; dots in a `type` stand for underscores.
 
     Attributes:
         scope: The ASGI scope of the connection, with `url_route`, and `user`, `session`,
@@ -62,7 +58,7 @@ class AsyncConsumer:
         groups: Groups that the socket joins before `connect()`.
 
     Raises:
-        ConfigurationError: When the class is made: a hook is no `async def`, an option is wrong.
+        ConfigurationError: When the class is made: a hook is of the other kind, an option is wrong.
     """
 
     groups: Iterable[str] = ()
@@ -81,6 +77,7 @@ class AsyncConsumer:
 
     _handlers: ClassVar[Mapping[str, str]] = {}
     _hooks: ClassVar[frozenset[str]] = frozenset()
+    _is_async: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -92,10 +89,9 @@ class AsyncConsumer:
                 f"{cls.__qualname__}: groups={cls.groups!r} is a str; write [{cls.groups!r}]."
             )
         for name in cls._hooks:
-            if not inspect.iscoroutinefunction(inspect.unwrap(getattr(cls, name))):
+            if inspect.iscoroutinefunction(inspect.unwrap(getattr(cls, name))) != cls._is_async:
                 raise ConfigurationError(
-                    f"{cls.__module__}.{cls.__qualname__}.{name} must be an `async def`: hooks of "
-                    "an async consumer are awaited."
+                    f"{cls.__module__}.{cls.__qualname__}.{name} must be {_KINDS[cls._is_async]}."
                 )
         cls._handlers = _table(cls)
 
@@ -117,13 +113,10 @@ class AsyncConsumer:
             type(cls.__name__, (cls,), {**named, **attrs}) if attrs else cls, **filters
         )
 
-    async def dispatch(self, content: Content) -> bool:
-        """Call the method that `content["type"]` names; `False` when there is none."""
+    def method(self, content: Content) -> Callable[[Content], Any] | None:
+        """Return the method that `content["type"]` names; `None` when there is none."""
         name = self._handlers.get(str(content.get("type", "")).replace(".", "_"))
-        if name is None:
-            return False
-        await getattr(self, name)(content)
-        return True
+        return None if name is None else getattr(self, name)
 
     @classmethod
     def near(cls, type_: object) -> str:
@@ -131,10 +124,36 @@ class AsyncConsumer:
         name = str(type_).replace(".", "_")
         if close := difflib.get_close_matches(name, cls._handlers, n=1):
             return f"Did you mean {close[0]!r}?"
-        return f"Write `async def {name}(self, event)` into {cls.__qualname__}."
+        word = "async def" if cls._is_async else "def"
+        return f"Write `{word} {name}(self, event)` into {cls.__qualname__}."
 
 
-def _table(cls: type[AsyncConsumer]) -> Mapping[str, str]:
+class AsyncConsumer(BaseConsumer):
+    """Code for messages as a class.
+
+    `await Channel("mail").send({"type": "news.letter", ...})` calls
+    `async def news_letter(self, event)`: a `type` finds the public `async def` methods that
+    subclasses define. What else there is to say is on `BaseConsumer`.
+    """
+
+    _is_async = True
+
+    async def dispatch(self, content: Content) -> bool:
+        """Call the method that `content["type"]` names; `False` when there is none."""
+        method = self.method(content)
+        if method is None:
+            return False
+        await method(content)
+        return True
+
+
+_KINDS = {
+    True: "an `async def`: hooks of an async consumer are awaited",
+    False: "a `def`: hooks of this consumer run in a thread",
+}
+
+
+def _table(cls: type[BaseConsumer]) -> Mapping[str, str]:
     own = [base for base in cls.__mro__ if not base.__module__.startswith("achannels.consumers.")]
     ours = [base for base in cls.__mro__ if base.__module__.startswith("achannels.consumers.")]
     taken = {name for base in ours for name in vars(base)}
@@ -144,8 +163,18 @@ def _table(cls: type[AsyncConsumer]) -> Mapping[str, str]:
         for name in vars(base)
         if not name.startswith("_")
         and name not in taken
-        and inspect.iscoroutinefunction(inspect.unwrap(getattr(cls, name)))
+        and _takes_events(getattr(cls, name), cls._is_async)
     }
 
 
-__all__ = ["AsyncConsumer", "BadFrame", "ConsumerScope"]
+def _takes_events(method: object, is_async: bool) -> bool:
+    """Return whether a method may be named by a `type`; a plain one has to take one argument."""
+    function = inspect.unwrap(method) if callable(method) else None
+    if is_async or not inspect.isfunction(function):
+        return is_async and inspect.iscoroutinefunction(function)
+    kinds = [each.kind for each in inspect.signature(function).parameters.values()]
+    takes_two = kinds == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2
+    return takes_two and not inspect.iscoroutinefunction(function)
+
+
+__all__ = ["AsyncConsumer", "BadFrame", "BaseConsumer", "ConsumerScope"]

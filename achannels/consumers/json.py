@@ -15,6 +15,15 @@ def _refuse(constant: str) -> None:
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
+def read_json(text: str) -> Any:
+    """Return what a text says.
+
+    Raises:
+        ValueError: It is not JSON; `NaN` and `Infinity` are not.
+    """
+    return _DECODER.decode(text)
+
+
 class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
     """`receive_json(content)` and `send_json(content)`.
 
@@ -62,7 +71,7 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         Raises:
             ValueError: The text is not JSON.
         """
-        return _DECODER.decode(text_data)
+        return read_json(text_data)
 
     @classmethod
     async def encode_json(cls, content: Any) -> str:
@@ -70,4 +79,4 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         return json.dumps(content, allow_nan=False)
 
 
-__all__ = ["AsyncJsonWebsocketConsumer"]
+__all__ = ["AsyncJsonWebsocketConsumer", "read_json"]

@@ -28,14 +28,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        parameters = inspect.signature(cls.receive).parameters
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            cls._takes = frozenset(parameters) & {"text_data", "bytes_data"}
-            if not cls._takes:
-                raise ConfigurationError(
-                    f"{cls.__module__}.{cls.__qualname__}.receive takes neither text_data nor "
-                    "bytes_data. Write `async def receive(self, text_data=None, bytes_data=None)`."
-                )
+        cls._takes = frames_taken(cls, "async def")
 
     @classmethod
     def channel_names(cls) -> frozenset[str]:
@@ -76,12 +69,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             subprotocol: One of the client's; `None` takes the first that `SUBPROTOCOLS` lists.
             headers: Further headers of the handshake, pairs of bytes.
         """
-        content: Content = {"accept": True}
-        if subprotocol is not None:
-            content["subprotocol"] = subprotocol
-        if headers is not None:
-            content["headers"] = list(headers)
-        await self.reply_channel.send(content)
+        await self.reply_channel.send(reply_to_accept(subprotocol, headers))
 
     async def send(
         self,
@@ -99,14 +87,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         Raises:
             InvalidContent: Both or none is given, or one is of the wrong type.
         """
-        content: Content = {}
-        if text_data is not None:
-            content["text"] = text_data
-        if bytes_data is not None:
-            content["bytes"] = bytes_data
-        if close is not False:
-            content["close"] = close
-        await self.reply_channel.send(content)
+        await self.reply_channel.send(reply_to_send(text_data, bytes_data, close))
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
         """Close the socket; before `accept` that refuses it with HTTP 403.
@@ -115,10 +96,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             code: 1000 (the default) or 3000 to 4999.
             reason: At most 123 bytes, shown to the client.
         """
-        content: Content = {"close": True if code is None else code}
-        if reason is not None:
-            content["reason"] = reason
-        await self.reply_channel.send(content)
+        await self.reply_channel.send(reply_to_close(code, reason))
 
     async def take_frame(self, content: Content) -> None:
         """Hand a frame to `receive`.
@@ -136,4 +114,60 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             await self.receive(bytes_data=content["bytes"])
 
 
-__all__ = ["AsyncWebsocketConsumer"]
+def frames_taken(cls: Any, word: str) -> frozenset[str]:
+    """Return which kinds of frames the `receive` of a class takes: `text_data`, `bytes_data`.
+
+    Raises:
+        ConfigurationError: None.
+    """
+    both = frozenset({"text_data", "bytes_data"})
+    parameters = inspect.signature(cls.receive).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return both
+    if taken := both & frozenset(parameters):
+        return taken
+    raise ConfigurationError(
+        f"{cls.__module__}.{cls.__qualname__}.receive takes neither text_data nor bytes_data. "
+        f"Write `{word} receive(self, text_data=None, bytes_data=None)`."
+    )
+
+
+def reply_to_accept(
+    subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]] | None
+) -> Content:
+    """Return the content that opens a socket."""
+    content: Content = {"accept": True}
+    if subprotocol is not None:
+        content["subprotocol"] = subprotocol
+    if headers is not None:
+        content["headers"] = list(headers)
+    return content
+
+
+def reply_to_send(text_data: str | None, bytes_data: bytes | None, close: bool | int) -> Content:
+    """Return the content of a frame."""
+    content: Content = {}
+    if text_data is not None:
+        content["text"] = text_data
+    if bytes_data is not None:
+        content["bytes"] = bytes_data
+    if close is not False:
+        content["close"] = close
+    return content
+
+
+def reply_to_close(code: int | bool | None, reason: str | None) -> Content:
+    """Return the content that closes a socket."""
+    content: Content = {"close": True if code is None else code}
+    if reason is not None:
+        content["reason"] = reason
+    return content
+
+
+__all__ = [
+    "AsyncWebsocketConsumer",
+    "frames_taken",
+    "reply_to_accept",
+    "reply_to_close",
+    "reply_to_send",
+]

@@ -7,9 +7,10 @@ from typing import Any
 
 from achannels import dispatch
 from achannels.channel import Channel, ReplyChannel
-from achannels.consumers.base import AsyncConsumer
-from achannels.dispatch import Dispatcher, Handler, SyncHandler, is_async, log_error, name_of
+from achannels.consumers.base import BaseConsumer
+from achannels.dispatch import Dispatcher, Handler, is_async, log_error, name_of
 from achannels.exceptions import ChannelFull, ConsumeLater, ControlFlow, DenyConnection
+from achannels.handlers import SyncHandler, flush
 from achannels.legacy import conf
 from achannels.legacy.contents import for_consumer
 from achannels.legacy.message import Message
@@ -93,7 +94,7 @@ class PlainHandler(SyncHandler):
             if self.options.http_session and error is None:
                 await state.save_http_session(message.http_session)
         if sends:
-            await self.flush(sends)
+            await flush(sends, self.name, self.send_timeout)
         return error
 
     def _call(self, message: Message, kwargs: dict[str, Any]) -> None:
@@ -148,7 +149,7 @@ class PlainHandler(SyncHandler):
 def compile_plain(consumer: Any, dispatcher: Dispatcher) -> Handler | None:
     """Return the handler of a plain consumer, `None` for one that is none."""
     is_class = isinstance(consumer, type)
-    if is_async(consumer) or (is_class and issubclass(consumer, AsyncConsumer)):
+    if is_async(consumer) or (is_class and issubclass(consumer, BaseConsumer)):
         return None
     # 1.x's classes have attributes of the same names, which mean something else.
     options = Options() if is_class else Options.of(consumer)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -41,15 +41,6 @@ def code(cell: str) -> str:
 # Settings.
 
 ROWS = {code(row["key"]): row for row in tables(SETTINGS, "key") if "variable" in row}
-
-VALUES: dict[str, str] = {
-    "MODE": "embedded",
-    "UNROUTED": "accept",
-    "SEND_ON_COMMIT": "yes",
-    "OVERFLOW": "drop_new",
-}
-"""What a variable may be, where it is no number."""
-
 
 TYPES: dict[Any, str] = {
     int: "`int`",
@@ -88,14 +79,14 @@ def test_a_setting_has_its_default_and_its_type(field: Any) -> None:
 def test_a_setting_is_a_keyword_and_a_variable_where_the_table_says_so(
     field: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = field.name.upper()
+    key, hint = field.name.upper(), get_type_hints(Settings)[field.name]
     assert field.name in SettingKeywords.__annotations__
-    text = VALUES.get(key, "7")
-    monkeypatch.setenv(f"ACHANNELS_{key}", text)
+    another = get_args(hint)[-1] if get_origin(hint) is Literal else hint is bool or 7
+    monkeypatch.setenv(f"ACHANNELS_{key}", str(another))
     application = Application([], **{field.name: field.default})
-    value = getattr(application.settings, field.name)
     is_variable = ROWS[key]["variable"] == "yes"
-    assert value == ({"7": 7, "yes": True}.get(text, text) if is_variable else field.default)
+    value = getattr(application.settings, field.name)
+    assert value == (another if is_variable else field.default)
 
 
 def test_the_keys_of_a_layer_and_the_old_backends_are_there() -> None:

@@ -1,0 +1,318 @@
+"""Handlers: what calls one kind of consumer, with the state that it asks for."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from achannels.channel import Channel, ReplyChannel
+from achannels.consumers.base import BaseConsumer, ConsumerScope
+from achannels.consumers.sync import SyncConsumer, WebsocketConsumer
+from achannels.consumers.threads import Threads
+from achannels.consumers.websocket import AsyncWebsocketConsumer
+from achannels.exceptions import ChannelFull
+from achannels.message import Body, Message
+from achannels.options import Options
+from achannels.state import Connection, State
+from achannels.sync import Call, Reply
+from achannels.sync import Message as SyncMessage
+from achannels.types import Content
+
+logger = logging.getLogger("achannels.consumer")
+
+FULL_RETRY = 0.05
+"""Seconds between the tries of a collected send to a channel that is full."""
+
+
+class Handler(Protocol):
+    """A consumer, ready to be called."""
+
+    name: str
+    options: Options
+    max_body: int | None
+    """Bytes of a request's body; `None` takes `max_size`."""
+
+    every_end: bool
+    """On `http.disconnect`: it is called after each response, not only when a client left."""
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message; `False` when the consumer has no method for it."""
+
+
+class BaseHandler:
+    """What a handler is unless it says otherwise; see `Handler`."""
+
+    max_body: int | None = None
+    every_end = False
+
+
+class AsyncHandler(BaseHandler):
+    """Calls an `async def` function."""
+
+    def __init__(
+        self, consumer: Callable[..., Any], name: str, options: Options, state: State | None
+    ) -> None:
+        self.consumer = consumer
+        self.name = name
+        self.options = options
+        self.state = state
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message."""
+        message = Message(content, channel, connection.reply_channel)
+        message.attempt = attempt
+        message.body_source = body
+        message.consumer = self.name
+        state = self.state
+        if state is None:
+            await self.consumer(message, **kwargs)
+            return True
+        before = await state.load(connection, message)
+        try:
+            await self.consumer(message, **kwargs)
+        finally:
+            await state.save_channel_session(connection, before)
+        if self.options.http_session:
+            await state.save_http_session(message.http_session)
+        return True
+
+
+class SyncHandler(BaseHandler):
+    """Calls a plain function in a thread; what it sends leaves when it returned, or raised."""
+
+    def __init__(
+        self,
+        consumer: Callable[..., Any],
+        name: str,
+        options: Options,
+        state: State | None,
+        threads: Threads,
+        send_timeout: float,
+    ) -> None:
+        self.consumer = consumer
+        self.name = name
+        self.options = options
+        self.state = state
+        self.threads = threads
+        self.send_timeout = send_timeout
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message."""
+        message = SyncMessage(content, channel, connection.reply_channel)
+        message.attempt = attempt
+        message.body_source = body
+        message.consumer = self.name
+        state = self.state
+        before = await state.load(connection, message) if state is not None else b""
+        sends, error = await self.threads.run(self.consumer, message, **kwargs)
+        if state is not None:
+            await state.save_channel_session(connection, before)
+            if self.options.http_session and error is None:
+                await state.save_http_session(message.http_session)
+        await flush(sends, self.name, self.send_timeout)
+        if error is not None:
+            raise error
+        return True
+
+
+async def flush(sends: Iterable[Call], name: str, timeout: float) -> None:
+    """Carry out collected sends; one that fails is logged, and those after it still leave.
+
+    Args:
+        sends: What was collected.
+        name: Of the consumer.
+        timeout: Seconds that each may wait for room in its channel.
+    """
+    for send in sends:
+        await _carry_out(send, name, timeout)
+
+
+async def _carry_out(send: Call, name: str, timeout: float) -> None:
+    deadline = asyncio.get_running_loop().time() + timeout
+    while True:
+        try:
+            await send()
+        except ChannelFull as error:
+            if asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(FULL_RETRY)
+                continue
+            logger.error("a send of %s was dropped: %s", name, error)
+        except Exception:
+            logger.exception("a send of %s failed", name)
+        return
+
+
+class ClassHandler(BaseHandler):
+    """Calls a class consumer: the socket's own instance, or a new one per background message."""
+
+    def __init__(
+        self, consumer: type[BaseConsumer], name: str, options: Options, state: State | None
+    ) -> None:
+        self.consumer = consumer
+        self.name = name
+        self.options = options
+        self.state = state
+        self.websocket = issubclass(consumer, AsyncWebsocketConsumer | WebsocketConsumer)
+
+    async def __call__(
+        self,
+        connection: Connection,
+        channel: Channel,
+        content: Content,
+        kwargs: dict[str, Any],
+        *,
+        attempt: int = 1,
+        body: Body | None = None,
+    ) -> bool:
+        """Handle one message."""
+        if not self.websocket or not isinstance(connection.reply_channel, ReplyChannel):
+            instance = self._bind(connection, channel, kwargs)
+        elif connection.instances is not None and self.consumer in connection.instances:
+            instance = connection.instances[self.consumer]
+        else:
+            instance = self._bind(connection, connection.reply_channel, kwargs)
+            connection.instances = {**(connection.instances or {}), self.consumer: instance}
+        if self.state is None:
+            return await self._call(instance, channel.name, content)
+        return await self._with_state(self.state, connection, instance, channel.name, content)
+
+    async def _with_state(
+        self,
+        state: State,
+        connection: Connection,
+        instance: BaseConsumer,
+        channel: str,
+        content: Content,
+    ) -> bool:
+        scope, options, before = instance.scope, self.options, b""
+        if not isinstance(scope, ConsumerScope):
+            raise TypeError(f"{self.name}: self.scope was replaced; change its items instead.")
+        if options.http_user and (state.loaders.anew or "user" not in scope):
+            scope["user"] = await state.user(connection)
+        if options.http_session:
+            scope["session"] = await state.http_session(connection)
+        if options.channel_session:
+            scope["channel_session"] = await state.channel_session(connection)
+            before = state.dump(connection)
+        try:
+            known = await self._call(instance, channel, content)
+        finally:
+            await state.save_channel_session(connection, before)
+        if options.http_session:
+            await state.save_http_session(scope["session"])
+        return known
+
+    async def _call(self, instance: Any, channel: str, content: Content) -> bool:
+        if not self.websocket or "type" in content:
+            known: bool = await instance.dispatch(content)
+            return known
+        if channel == "websocket.receive":
+            await instance.take_frame(content)
+        elif channel == "websocket.connect":
+            for group in instance.groups:
+                await instance.channel_layer.group_add(group, instance.channel_name)
+            await instance.connect()
+        elif channel == "websocket.disconnect":
+            await instance.disconnect(content["code"])
+        else:
+            await instance.gap(content)
+        return True
+
+    def _bind(
+        self, connection: Connection, channel: Channel, kwargs: dict[str, Any]
+    ) -> BaseConsumer:
+        instance = self.consumer()
+        url_route = {"args": (), "kwargs": kwargs}
+        instance.scope = ConsumerScope(connection.scope, self.name, url_route=url_route)
+        instance.kwargs = kwargs
+        instance.channel_name = channel.name
+        instance.channel_layer = connection.layer
+        if isinstance(channel, ReplyChannel):
+            self._answer_through(instance, channel)
+        return instance
+
+    def _answer_through(self, instance: Any, channel: ReplyChannel) -> None:
+        instance.reply_channel = channel
+
+
+class SyncClassHandler(ClassHandler):
+    """Calls a class consumer whose methods block, in a thread; what it sends leaves afterwards."""
+
+    def __init__(
+        self,
+        consumer: type[SyncConsumer],
+        name: str,
+        options: Options,
+        state: State | None,
+        threads: Threads,
+        send_timeout: float,
+    ) -> None:
+        super().__init__(consumer, name, options, state)
+        self.threads = threads
+        self.send_timeout = send_timeout
+
+    async def _call(self, instance: Any, channel: str, content: Content) -> bool:
+        known = True
+
+        def call() -> None:
+            nonlocal known
+            if not self.websocket or "type" in content:
+                known = instance.dispatch(content)
+            elif channel == "websocket.receive":
+                instance.take_frame(content)
+            elif channel == "websocket.connect":
+                instance.connect()
+            elif channel == "websocket.disconnect":
+                instance.disconnect(content["code"])
+            else:
+                instance.gap(content)
+
+        if channel == "websocket.connect":
+            for group in instance.groups:
+                await instance.channel_layer.group_add(group, instance.channel_name)
+        sends, error = await self.threads.run(call)
+        await flush(sends, self.name, self.send_timeout)
+        if error is not None:
+            raise error
+        return known
+
+    def _answer_through(self, instance: Any, channel: ReplyChannel) -> None:
+        instance.reply_channel = Reply(channel.socket, channel.core_layer)
+
+
+__all__ = [
+    "AsyncHandler",
+    "BaseHandler",
+    "ClassHandler",
+    "Handler",
+    "SyncClassHandler",
+    "SyncHandler",
+    "flush",
+]
