@@ -96,7 +96,7 @@ async def test_no_client_writes_lines_of_its_own(lines: Lines) -> None:
     async def receive() -> dict[str, str]:
         return {"type": "http.request"}
 
-    await answering(200)(scope, receive, nothing)  # type: ignore[arg-type]
+    await answering(200)(scope, receive, nothing)
     assert lines.texts == [r'"GET /a\n[evil] \x1b[31m HTTP/1.1" 200 0']
 
 

@@ -81,8 +81,10 @@ def runserver(
         yield server
 
 
-def open_echo(server: Server, host: str = "127.0.0.1") -> connect:
-    return connect(f"ws://{host}:{server.port}/echo/", proxy=None)
+@contextmanager
+def open_echo(server: Server, host: str = "127.0.0.1") -> Iterator[ClientConnection]:
+    with connect(f"ws://{host}:{server.port}/echo/", proxy=None) as socket:
+        yield socket
 
 
 def heard(server: Server, host: str = "127.0.0.1") -> str | bytes:
