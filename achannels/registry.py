@@ -7,7 +7,7 @@ Layers are made at their first use from a `CHANNEL_LAYERS` mapping; with none, `
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,12 @@ BACKENDS = {
 }
 """`BACKEND` paths of Channels 1.x to 4, and what they stand for here."""
 
+TRANSLATORS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {}
+"""For some of these paths: what makes our `CONFIG` of theirs."""
+
 KEYS = frozenset({"BACKEND", "ROUTING", "CONFIG", "TEST_CONFIG"})
+
+_INSTALL = " Run: pip install 'achannels[redis]'"
 
 _configs: dict[str, Mapping[str, Any]] = {}
 _layers: dict[str, ChannelLayer] = {}
@@ -122,8 +127,10 @@ def backend_class(alias: str, config: Mapping[str, Any]) -> type:
     try:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
+        package = (getattr(error, "name", None) or "").partition(".")[0]
+        advice = _INSTALL if package == "redis" else ""
         raise ConfigurationError(
-            f"{place} is {path!r}, which cannot be imported: {error}."
+            f"{place} is {path!r}, which cannot be imported: {error}.{advice}"
         ) from error
     if not isinstance(found, type):
         raise ConfigurationError(f"{place} is {path!r}, which is not a class.")
@@ -137,6 +144,9 @@ def _build(alias: str, config: Mapping[str, Any]) -> ChannelLayer:
         raise ConfigurationError(
             f"CHANNEL_LAYERS[{alias!r}]['CONFIG'] is {options!r}; it must be a dict."
         )
+    translate = TRANSLATORS.get(str(config.get("BACKEND")))
+    if translate is not None:
+        options = translate(options)
     known = inspect.signature(backend).parameters
     for key in options:
         if key not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
@@ -153,6 +163,7 @@ __all__ = [
     "BACKENDS",
     "KEYS",
     "MEMORY",
+    "TRANSLATORS",
     "adopt",
     "backend_class",
     "configure",

@@ -1,13 +1,14 @@
 """System checks: what is wrong in the settings, and what to write instead."""
 
 import ast
+import asyncio
 import importlib
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from django.conf import settings
 from django.core import checks
@@ -30,6 +31,28 @@ _PACKAGE = str(Path(__file__).parent.parent)
 
 Messages = Iterator[checks.CheckMessage]
 
+_NUMBERS = {"unusable": "E010", "old": "E011", "evicts": "W006"}
+
+
+class Problem(Protocol):
+    """Something to mend."""
+
+    @property
+    def kind(self) -> str:
+        """A key of `_NUMBERS`."""
+
+    @property
+    def text(self) -> str:
+        """What is wrong, then what to do."""
+
+
+@runtime_checkable
+class Inspected(Protocol):
+    """A layer that can tell what is wrong with its servers."""
+
+    async def problems(self) -> Sequence[Problem]:
+        """Connect to the servers and return what is wrong."""
+
 
 def register() -> None:
     """Have Django run the checks."""
@@ -38,6 +61,7 @@ def register() -> None:
     checks.register(check_routing, TAG)
     checks.register(check_server, TAG)
     checks.register(check_deployment, TAG, deploy=True)
+    checks.register(check_layer_servers, TAG, deploy=True)
 
 
 def check_layers(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -106,6 +130,31 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
         for alias, kind in kinds.items()
         if issubclass(kind, MemoryLayer)
     ]
+
+
+def check_layer_servers(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Connect to the servers of the layers and check that they are fit for it."""
+    found: list[checks.CheckMessage] = []
+    for alias in conf.layers() if _raised(conf.layers) is None else ():
+        if _raised(registry.make_layer, alias) is None:  # else that is E003 or E004
+            found += _server_problems(alias, registry.make_layer(alias))
+    return found
+
+
+def _server_problems(alias: str, layer: object) -> Messages:
+    if not isinstance(layer, Inspected):
+        return
+    place = f"CHANNEL_LAYERS[{alias!r}]"
+    if "hosts" not in conf.layers()[alias].get("CONFIG", {}):
+        yield checks.Warning(
+            f"{place}['CONFIG'] has no 'hosts': the layer uses a server on this machine.",
+            hint="Write where it is: 'hosts': ['redis://localhost:6379/0'].",
+            id="achannels.W005",
+        )
+    for problem in asyncio.run(layer.problems()):
+        text, hint = _split(problem.text)
+        kind = checks.Warning if problem.kind == "evicts" else checks.Error
+        yield kind(f"{place}: {text}", hint=hint, id=f"achannels.{_NUMBERS[problem.kind]}")
 
 
 def _layer(alias: str, config: Mapping[str, Any]) -> Messages:
@@ -254,6 +303,7 @@ def _split(text: str) -> tuple[str, str | None]:
 
 __all__ = [
     "check_deployment",
+    "check_layer_servers",
     "check_layers",
     "check_routing",
     "check_server",
