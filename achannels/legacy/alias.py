@@ -16,9 +16,6 @@ LEGACY = "achannels.legacy"
 MODULES = {
     "asgiref.inmemory": f"{LEGACY}.inmemory",
     "asgi_redis": f"{LEGACY}.redis",
-    "asgi_redis.core": f"{LEGACY}.redis",
-    "asgi_redis.local": f"{LEGACY}.redis",
-    "asgi_redis.sentinel": f"{LEGACY}.redis",
     "asgi_ipc": f"{LEGACY}.ipc",
 }
 """Modules of other packages of the time, and what stands in for them."""
