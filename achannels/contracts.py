@@ -41,6 +41,20 @@ class Receiver(Protocol):
     def pending(self) -> int:
         """Messages that it took and has not written yet."""
 
+    @property
+    def capacity(self) -> int:
+        """Messages that may wait in it; a layer may refuse a direct send when so many do."""
+
+    def gap(self, groups: list[str], reason: str, since: float) -> None:
+        """Messages may have been lost on their way here.
+
+        Args:
+            groups: The groups concerned that the receiver is a member of.
+            reason: `layer_reset`: the layer's server lost its data. `lease_lost`: this process was
+                silent for its lease. `log_full`: it did not read for too long.
+            since: Seconds ago, at most, that the first of them was sent.
+        """
+
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a message without waiting.
 
@@ -189,6 +203,18 @@ class Origin(NamedTuple):
     alive: bool = True
 
 
+class Home(NamedTuple):
+    """One registration of a worker node, in the shard of the sockets concerned.
+
+    Attributes:
+        node: Its name.
+        incarnation: Another one whenever the node registers, after a loss of data or of its lease.
+    """
+
+    node: str
+    incarnation: int
+
+
 @dataclass(slots=True)
 class Taken:
     """A message of a named channel in the hands of a worker.
@@ -200,6 +226,7 @@ class Taken:
         attempt: 1 for the first time, then counting up.
         durable: It was sent with `durable=True`.
         origin: The socket whose event it is; the node that took it is now that socket's home.
+        home: With an origin: this node as it was registered when it took the message.
     """
 
     channel: str
@@ -208,6 +235,7 @@ class Taken:
     attempt: int
     durable: bool
     origin: Origin | None = None
+    home: Home | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +261,18 @@ class DeadLetter:
 class WorkLayer(Protocol):
     """The power that a worker needs beyond `receive_many`: attempts and dead letters."""
 
-    async def take(self, channels: Collection[str]) -> Taken:
-        """Wait for a message as `receive_many` does; it is in flight until it is settled."""
+    async def take(
+        self, channels: Collection[str], *, slots: int = 1, durable: Collection[str] = ()
+    ) -> Taken:
+        """Wait for a message as `receive_many` does; it is in flight until it is settled.
+
+        Args:
+            channels: The named channels.
+            slots: Messages that the caller can handle at once, this one included. A layer may
+                bring up to so many; the next calls return them, and cancelling gives them back.
+            durable: Those of the channels whose consumer is durable: from now on each message sent
+                to one is kept until it is settled.
+        """
 
     async def settle(
         self, taken: Taken, *, again: float | None = None, dead: str | None = None
@@ -284,6 +322,7 @@ __all__ = [
     "Books",
     "ChannelLayer",
     "DeadLetter",
+    "Home",
     "Origin",
     "Receiver",
     "Socket",

@@ -11,23 +11,11 @@ are treated alone.
 """
 
 import asyncio
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from achannels.codec import Encoded
-from achannels.contracts import Origin, Taken
+from achannels.contracts import Home, Origin, Taken
 from achannels.exceptions import AChannelsError
-
-
-class Home(NamedTuple):
-    """One registration of a worker node, in the shard of the sockets concerned.
-
-    Attributes:
-        node: Its name.
-        incarnation: Rises whenever the node registers, after a loss of data or of its lease.
-    """
-
-    node: str
-    incarnation: int
 
 
 class HomeGone(AChannelsError):
@@ -70,21 +58,18 @@ class RelayListener(Protocol):
                 `forward` returned a higher one, and never will.
         """
 
-    def reset(self, shard: int, home: Home) -> None:
+    def reset(self, shard: int) -> None:
         """The server lost its data, and this node is registered again.
 
         What was offered, forwarded or told before and had not arrived is gone for good, also where
         it had been accepted.
-
-        Args:
-            shard: Where.
-            home: This node as it is registered now.
         """
 
     def fenced(self, shard: int) -> None:
-        """This node was silent for its lease and declared dead; it is registered again.
+        """This node was declared dead, or was silent beyond its lease; it is registered again.
 
-        The others have heard `down`: its events went to other homes, and the homes of its sockets
+        Its own clock counts too: then it is `fenced` also when the server lost its data meanwhile.
+        The others regard it as dead: its events went to other homes, and the homes of its sockets
         have run their disconnect.
         """
 
@@ -115,6 +100,9 @@ class RelayLayer(Protocol):
     def listen(self, listener: RelayListener) -> None:
         """Say who hears what this node is told; called once, after `open`, before the rest."""
 
+    def home(self, shard: int) -> Home:
+        """Return this node as it is registered now in a shard."""
+
     def shard(self, channel: str) -> int:
         """Return the shard that the events and answers of a reply channel travel through."""
 
@@ -124,9 +112,10 @@ class RelayLayer(Protocol):
         """Put one event on a shared named channel.
 
         A `take` hands it over with its origin, and in the same step makes the taker the home: the
-        `homed` for it is in the log of this node before the taker knows. The event of a node that
-        has died is dropped and counted `gone`; one without expiry is handed over with
-        `origin.alive` false. What a server brings back from an older copy of its data is dropped.
+        `homed` for it is in the log of this node before the taker knows. An event whose sender has
+        died, or was declared dead since, is dropped and counted `gone`; one without expiry is handed
+        over with `origin.alive` false. What a server brings back from an older copy of its data is
+        dropped too.
 
         Args:
             channel: The named channel, `websocket.connect` for example.
@@ -197,4 +186,4 @@ class RelayLayer(Protocol):
         """
 
 
-__all__ = ["Home", "HomeDraining", "HomeGone", "RelayLayer", "RelayListener"]
+__all__ = ["HomeDraining", "HomeGone", "RelayLayer", "RelayListener"]

@@ -69,6 +69,11 @@ class Worker:
             )
             for channel in self.channels
         }
+        self._durable = frozenset(
+            channel
+            for channel in self.channels
+            if any(handler.options.durable for handler in dispatcher.handlers(channel))
+        )
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -121,10 +126,13 @@ class Worker:
 
     async def _take(self, free: list[str]) -> Taken | None:
         """Take a message; `None` when the set of free channels grew while waiting."""
+        slots = min(self._limits[name] - self._running[name] for name in free)
+        slots = min(slots, self.concurrency - len(self._tasks))
+        take = self.work.take(free, slots=slots, durable=self._durable)
         if len(free) == len(self.channels):
-            return await self.work.take(free)
+            return await take
         loop = asyncio.get_running_loop()
-        taking = loop.create_task(self.work.take(free))
+        taking = loop.create_task(take)
         changed = loop.create_task(self._changed.wait())
         try:
             await asyncio.wait({taking, changed}, return_when=asyncio.FIRST_COMPLETED)
@@ -163,6 +171,10 @@ class Worker:
             await self.work.settle(taken, dead="no_route")
             return
         handler, kwargs = found
+        if taken.durable and taken.attempt > handler.options.retries + 1:
+            logger.error("%s: no worker survives a message on %s", handler.name, taken.channel)
+            await self.work.settle(taken, dead="its workers died or stalled each time")
+            return
         error: BaseException | None = None
         try:
             async with asyncio.timeout(handler.options.timeout):

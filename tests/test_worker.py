@@ -410,7 +410,9 @@ class Away(MemoryLayer):
         self.takes = takes
         self.settles = settles
 
-    async def take(self, channels: Collection[str]) -> Taken:
+    async def take(
+        self, channels: Collection[str], *, slots: int = 1, durable: Collection[str] = ()
+    ) -> Taken:
         if self.takes:
             self.takes -= 1
             raise LayerUnavailable("no answer from the server", outcome="refused")

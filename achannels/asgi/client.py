@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from achannels.asgi.events import UNREADABLE, Reply, path_of, prepare, prepare_shared
+from achannels.asgi.events import (
+    UNREADABLE,
+    Reply,
+    path_of,
+    prepare,
+    prepare_shared,
+)
 from achannels.asgi.handshake import Handshake
 from achannels.asgi.lane import Lane
 from achannels.asgi.node import Node
@@ -73,6 +79,22 @@ class Client:
         """Messages that may wait."""
         return self._outbox.capacity
 
+    def gap(self, groups: list[str], reason: str, since: float) -> None:
+        """Call the route of `websocket.gap`, or the hook of the class consumer, if there is one."""
+        content = {
+            "reply_channel": self.channel_name,
+            "path": self._path,
+            "groups": groups,
+            "reason": reason,
+            "since": since,
+        }
+        found = self._node.dispatcher.find("websocket.gap", content)
+        if found is not None and not self._outbox.is_closed and not self._denied:
+            lane = self._open_lane()
+            lane.put_gap(found, content)
+            if not self._busy:
+                lane.start()
+
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a message from the layer without waiting; see `achannels.contracts.Receiver`."""
         reply: Reply | None = message.prepared
@@ -127,12 +149,16 @@ class Client:
         if self._outbox.is_closed or self._denied:
             books.drop("gone")
             return True
+        lane = self._open_lane()
+        taken = lane.put(message, self._outbox.capacity, group=group)
+        if not self._busy:
+            lane.start()
+        return taken
+
+    def _open_lane(self) -> Lane:
         if self._lane is None:
             self._lane = Lane(self._node, self._connection, self._path, self._event_failed)
-        taken = self._lane.put(message, self._outbox.capacity, group=group)
-        if not self._busy:
-            self._lane.start()
-        return taken
+        return self._lane
 
     async def _decide(self, reply: Reply) -> None:
         """Accept or refuse, if the reply says so and nobody did before."""

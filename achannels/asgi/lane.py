@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from achannels.asgi.node import Node
 from achannels.codec import Encoded
@@ -13,6 +14,7 @@ from achannels.types import Content
 
 logger = logging.getLogger("achannels.server")
 
+Found = tuple[Handler, dict[str, Any]]
 Failed = Callable[[Exception, Handler, Content], Awaitable[bool]]
 
 
@@ -26,7 +28,16 @@ class Lane:
         failed: Answers what the consumer raised, and says whether the socket goes on.
     """
 
-    __slots__ = ("_connection", "_events", "_failed", "_in_hand", "_node", "_path", "_task")
+    __slots__ = (
+        "_connection",
+        "_events",
+        "_failed",
+        "_gap",
+        "_in_hand",
+        "_node",
+        "_path",
+        "_task",
+    )
 
     def __init__(self, node: Node, connection: Connection, path: str, failed: Failed) -> None:
         self._node = node
@@ -34,6 +45,7 @@ class Lane:
         self._path = path
         self._failed = failed
         self._events: deque[Encoded] = deque()
+        self._gap: tuple[Found, Content] | None = None
         self._in_hand = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -49,9 +61,17 @@ class Lane:
         self._events.append(message)
         return True
 
+    def put_gap(self, found: Found, content: Content) -> None:
+        """Have the consumer told of a gap, before the next event; what it waits for becomes one."""
+        if self._gap is not None:
+            before = self._gap[1]
+            content["groups"] = sorted({*before["groups"], *content["groups"]})
+            content["since"] = max(before["since"], content["since"])
+        self._gap = found, content
+
     def start(self) -> None:
         """Handle what waits in a task, while the socket's own task waits for a frame."""
-        if self._task is None and self._events:
+        if self._task is None and (self._events or self._gap is not None):
             # Called by whoever sends: a view's context would bring its thread and connection along.
             self._task = self._connection.context.run(self._node.spawn, self._run())
 
@@ -62,13 +82,22 @@ class Lane:
 
     async def handle(self) -> None:
         """Handle what waits, in the caller's task; stops when the socket ends."""
-        while self._events and await self._handle(self._events.popleft().decode()):
-            pass
+        goes_on = True
+        while goes_on:
+            if self._gap is not None:
+                (handler, kwargs), content = self._gap
+                self._gap = None
+                goes_on = await self._tell(handler, kwargs, content)
+            elif self._events:
+                goes_on = await self._handle(self._events.popleft().decode())
+            else:
+                return
 
     async def end(self, patience: float) -> None:
         """Drop what waits, and wait for the event in hand; cancel it after `patience` seconds."""
         self._node.layer.books.drop("gone", len(self._events))
         self._events.clear()
+        self._gap = None
         task = self._task
         if task is not None:
             await asyncio.wait([task], timeout=patience)
@@ -95,6 +124,13 @@ class Lane:
             else:
                 books.drop("gone" if known is None else "no_handler")
         return goes_on
+
+    async def _tell(self, handler: Handler, kwargs: dict[str, Any], content: Content) -> bool:
+        try:
+            await handler(self._connection, self._node.channels["websocket.gap"], content, kwargs)
+        except Exception as error:  # noqa: BLE001 - every kind is answered there
+            return await self._failed(error, handler, content)
+        return True
 
     async def _call(self, content: Content) -> tuple[bool, bool]:
         """Return whether there is a method for the event, and whether the socket goes on."""

@@ -71,6 +71,7 @@ class Node:
                 "websocket.connect",
                 "websocket.receive",
                 "websocket.disconnect",
+                "websocket.gap",
                 "http.request",
                 "http.disconnect",
             )

@@ -72,17 +72,21 @@ class Home:
                 self._moved(home)
             return True
 
-    async def move_here(self, check: Callable[[], None]) -> None:
+    async def move_here(
+        self, check: Callable[[], None], let_go: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
         """Make the running loop the home.
 
         Args:
             check: Called on the home loop before; it raises when the home must not change.
+            let_go: Called there afterwards; ends what lives on that loop.
         """
         here = asyncio.get_running_loop()
 
         async def leave() -> None:
             if self.loop is not here:
                 check()
+                await let_go()
                 with self._lock:
                     self.loop = here
 
@@ -236,7 +240,7 @@ class BaseLayer:
         """
         if self._closed:
             self._refuse("it cannot be opened again")
-        await self._home.move_here(self._check_free)
+        await self._home.move_here(self._check_free, self._let_go)
 
     async def aclose(self) -> None:
         """Close the layer: waiting receives raise `LayerClosed`, and so does all that follows.
@@ -271,6 +275,21 @@ class BaseLayer:
 
         return await self._home.call(call)
 
+    def _soon(self, function: Callable[..., object], *args: Any) -> None:
+        """Have a function called on the home loop: at once, if this is it or none runs."""
+        loop = self._home.loop
+        if loop is None or loop is asyncio._get_running_loop() or not loop.is_running():
+            function(*args)
+        else:
+            loop.call_soon_threadsafe(function, *args)
+
+    def _check_home(self) -> None:
+        if asyncio.get_running_loop() is not self._home.loop and not self._home.is_here():
+            raise ConfigurationError(
+                "attach() was called on another event loop than the one that the layer lives on. "
+                "Await open() on this loop before, or give it a layer of its own."
+            )
+
     def _refuse(self, consequence: str) -> NoReturn:
         raise LayerClosed(
             f"this {type(self).__name__} was closed: {consequence}. Make a new one, or close it "
@@ -284,6 +303,9 @@ class BaseLayer:
     def _check_free(self) -> None:
         """Raise `ConfigurationError` if the home must not change while it runs."""
         raise NotImplementedError
+
+    async def _let_go(self) -> None:
+        """End what lives on the home loop: another loop becomes the home."""
 
     def _moved(self, home: asyncio.AbstractEventLoop) -> None:
         """The home has stopped, and the running loop took its place."""

@@ -34,11 +34,15 @@ class Post:
     __slots__ = ("_books", "_channel", "_post")
 
     pending = 0
+    capacity = 0
 
     def __init__(self, post: Callable[[str, Encoded], None], channel: str, books: Counters) -> None:
         self._post = post
         self._channel = channel
         self._books = books
+
+    def gap(self, groups: list[str], reason: str, since: float) -> None:
+        """Do nothing: a channel has no consumer that could be told."""
 
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Put the message into the mailbox, or count that it is full."""

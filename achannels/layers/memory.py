@@ -73,6 +73,7 @@ class MemoryLayer(BaseLayer):
         self._receivers = Receivers()
         self._attached = self._receivers.attached
         self._work = Work(self.books)
+        self._durable: set[str] = set()
 
     # Sending.
 
@@ -100,7 +101,7 @@ class MemoryLayer(BaseLayer):
             if not receiver.deliver(message, group=False):
                 raise ChannelFull(channel, getattr(receiver, "capacity", self._capacity.default))
         elif self._has_mailbox(channel):
-            self._post(channel, message, delay, durable=durable)
+            self._post(channel, message, delay, durable=durable or channel in self._durable)
         else:
             self.books.drop("gone")
         self.books.accepted += 1
@@ -263,20 +264,12 @@ class MemoryLayer(BaseLayer):
         """
         if self._closed:
             self._refuse("it opens no reply channel")
-        if asyncio.get_running_loop() is not self._home.loop and not self._home.is_here():
-            raise ConfigurationError(
-                "attach() was called on another event loop than the one that the layer lives on. "
-                "Await open() on this loop before, or give it a layer of its own."
-            )
+        self._check_home()
         return self._receivers.attach(self.node, receiver)
 
     def detach(self, channel: str) -> None:
         """Close a reply channel: it is in no group any more, and what is sent to it is `gone`."""
-        loop = self._home.loop
-        if loop is None or loop is asyncio._get_running_loop() or not loop.is_running():
-            self._detach(channel)
-        else:
-            loop.call_soon_threadsafe(self._detach, channel)
+        self._soon(self._detach, channel)
 
     def _detach(self, channel: str) -> None:
         if channel in self._attached:
@@ -285,9 +278,12 @@ class MemoryLayer(BaseLayer):
 
     # Work.
 
-    async def take(self, channels: Collection[str]) -> Taken:
-        """Wait for a message as `receive_many` does; it is in flight until it is settled."""
+    async def take(
+        self, channels: Collection[str], *, slots: int = 1, durable: Collection[str] = ()
+    ) -> Taken:
+        """Wait for a message; see `achannels.contracts.WorkLayer.take`. It brings one at a time."""
         names = several(channels)
+        self._durable.update(durable)
         self._check_receivable(names)
         if asyncio.get_running_loop() is self._home.loop or self._home.is_here():
             channel, letter = await self._take(names)
@@ -390,11 +386,7 @@ class MemoryLayer(BaseLayer):
             self.books.drop("gone", self._receivers.clear())
 
     def _clock_changed(self) -> None:
-        loop = self._home.loop
-        if loop is None or loop is asyncio._get_running_loop() or not loop.is_running():
-            self._mailboxes.wake_delayed()
-        else:
-            loop.call_soon_threadsafe(self._mailboxes.wake_delayed)
+        self._soon(self._mailboxes.wake_delayed)
 
 
 __all__ = ["MemoryLayer"]

@@ -24,6 +24,7 @@ class Connection:
     Attributes:
         channel: Name of its reply channel.
         received: The contents that were delivered, the oldest first.
+        gaps: The groups and the reason of each gap that it was told of.
         reading: While false, messages wait, as for a client that does not read.
     """
 
@@ -31,6 +32,7 @@ class Connection:
         self.layer = layer
         self.capacity = capacity
         self.received: list[Content] = []
+        self.gaps: list[tuple[list[str], str]] = []
         self._waiting: deque[Encoded] = deque()
         self._reading = True
         self.channel = layer.attach(self)
@@ -50,6 +52,10 @@ class Connection:
         self._reading = value
         while value and self._waiting:
             self._write(self._waiting.popleft())
+
+    def gap(self, groups: list[str], reason: str, since: float) -> None:
+        """Note that messages may have been lost."""
+        self.gaps.append((groups, reason))
 
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a message; see `achannels.contracts.Receiver`."""

@@ -1,0 +1,347 @@
+"""Named channels as this node uses them: it takes what it has room for, and gives back the rest."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from achannels.codec import Encoded
+from achannels.contracts import Origin
+from achannels.exceptions import LayerUnavailable
+from achannels.layers.counters import Counters
+from achannels.layers.redis.shard import Shard
+
+_POLL = 1.0
+"""Seconds after which who waits looks again, should the node that was told of a message have died."""
+
+_NEVER = b"0" * 14
+
+
+class Letter:
+    """A message that this node has taken.
+
+    Attributes:
+        channel: Its channel.
+        id: Of a durable message; empty for others.
+        key: Its name in the hands of a worker.
+        attempt: 1 for the first time.
+        expires: When it expires, as the shard writes it.
+        origin: The socket whose event it is.
+        incarnations: With an origin: those of this node in all shards when it took the message.
+        body: Its content as the shard has it.
+        message: Its content.
+    """
+
+    __slots__ = (
+        "attempt",
+        "body",
+        "channel",
+        "expires",
+        "id",
+        "incarnations",
+        "key",
+        "message",
+        "origin",
+    )
+
+    def __init__(self, answer: list[Any], decrypt: Callable[[bytes], bytes]) -> None:
+        channel, id, self.attempt, self.expires, origin, self.body = answer
+        self.incarnations = ""
+        self.channel: str = channel.decode()
+        self.id: str = id.decode()
+        self.origin: Origin | None = None
+        if origin:
+            node, local, term, number, alive, self.incarnations = origin.decode().split(" ")
+            self.origin = Origin(f"{node}!{local}", int(term), int(number), alive == "1")
+        self.message = Encoded(decrypt(self.body))
+        self.key = self.id
+
+
+class _Waiter:
+    __slots__ = ("future", "woken")
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] | None = None
+        self.woken = False
+
+    def wake(self) -> None:
+        self.woken = True
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+    async def sleep(self, seconds: float) -> None:
+        if self.woken:
+            return
+        loop = asyncio.get_running_loop()
+        self.future = loop.create_future()
+        timer = loop.call_later(seconds, self.wake)
+        try:
+            await self.future
+        finally:
+            timer.cancel()
+
+
+class Queues:
+    """Takes messages for those who wait here.
+
+    A shard is asked for messages; when it has none it remembers that this node waits, and writes a
+    poke into the node's log when one comes. No connection waits for a channel.
+
+    Args:
+        books: Of the layer.
+        shard_of: Returns the shard of a channel.
+        lease: Seconds after which an unsettled durable message goes to another worker.
+        incarnations: Returns those of this node in all shards, joined by commas.
+        decrypt: Makes the content readable.
+    """
+
+    def __init__(
+        self,
+        books: Counters,
+        shard_of: Callable[[str], Shard],
+        lease: float,
+        incarnations: Callable[[], str],
+        decrypt: Callable[[bytes], bytes],
+    ) -> None:
+        self._books = books
+        self._shard_of = shard_of
+        self._lease = int(lease * 1000)
+        self._incarnations = incarnations
+        self._decrypt = decrypt
+        self._stock: dict[str, deque[Letter]] = {}
+        self._waiters: dict[str, dict[_Waiter, None]] = {}
+        self._served: dict[str, int] = {}
+        self._turn = 0
+
+    @property
+    def pending(self) -> int:
+        """Messages in stock that only this node knows of."""
+        return sum(not each.id for letters in self._stock.values() for each in letters)
+
+    @property
+    def has_waiters(self) -> bool:
+        """Whether anyone waits for a message."""
+        return bool(self._waiters)
+
+    @property
+    def leases(self) -> list[Letter]:
+        """Durable messages in stock."""
+        return [each for letters in self._stock.values() for each in letters if each.id]
+
+    async def next(
+        self,
+        channels: tuple[str, ...],
+        check: Callable[[], None],
+        slots: int = 1,
+        durable: Collection[str] | None = None,
+    ) -> Letter:
+        """Wait for a message.
+
+        Args:
+            channels: Of any of them; they take turns.
+            check: Raises when nobody may wait any more.
+            slots: How many messages the caller can take one after the other, without waiting.
+            durable: The channels whose messages are kept until they are settled; `None` if the
+                caller does not know.
+        """
+        try:
+            while True:
+                check()
+                letter = self._pop(channels)
+                if letter is not None:
+                    return letter
+                with self._waiting(channels) as waiter:
+                    due = await self._fetch(channels, slots, durable)
+                    if not any(self._stock.get(each) for each in channels):
+                        check()
+                        await waiter.sleep(due)
+        except asyncio.CancelledError:
+            self.offer(channels)
+            raise
+
+    def poke(self, shard: Shard, channel: str) -> None:
+        """A message has come; the shard told this node alone."""
+        waiters = self._waiters.get(channel)
+        if waiters:
+            self._wake_one(channel)
+        else:
+            shard.submit("P", channel).add_done_callback(_ignore)
+
+    def put_back(self, letter: Letter) -> None:
+        """Return a message that reached nobody to the head of its channel."""
+        self._stock.setdefault(letter.channel, deque()).appendleft(letter)
+        self.offer((letter.channel,))
+
+    def offer(self, channels: Collection[str]) -> None:
+        """Have someone else here take what is in stock, or give it back to the shard."""
+        for channel in channels:
+            if not self._stock.get(channel):
+                continue
+            if self._waiters.get(channel):
+                self._wake_one(channel)
+            else:
+                self._give_back(channel)
+
+    def wake_all(self) -> None:
+        """Have everyone who waits look again."""
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.wake()
+
+    def give_all_back(self) -> None:
+        """Give all that is in stock back to the shards."""
+        for channel in list(self._stock):
+            self._give_back(channel)
+
+    def take_homed(self) -> list[Letter]:
+        """Return the events in stock, which cannot be given back."""
+        homed = [each for letters in self._stock.values() for each in letters if each.origin]
+        self.forget()
+        return homed
+
+    def forget(self) -> int:
+        """Drop what is in stock; return how many messages only this node knew of."""
+        pending = self.pending
+        self._stock.clear()
+        return pending
+
+    def _pop(self, channels: tuple[str, ...]) -> Letter | None:
+        stock = self._stock
+        if not stock:
+            return None
+        ready = [each for each in channels if stock.get(each)]
+        if not ready:
+            return None
+        channel = min(ready, key=lambda each: self._served.get(each, 0))
+        letters = stock[channel]
+        letter = letters.popleft()
+        if not letters:
+            del stock[channel]
+        self._serve(channel)
+        return letter
+
+    def _serve(self, channel: str) -> None:
+        self._turn += 1
+        self._served.pop(channel, None)
+        self._served[channel] = self._turn
+        if len(self._served) > 1_000:
+            del self._served[next(iter(self._served))]
+
+    async def _fetch(
+        self, channels: tuple[str, ...], slots: int, durable: Collection[str] | None
+    ) -> float:
+        """Ask the shards for messages; return seconds until a delayed one is due."""
+        due = _POLL
+        turns: dict[Shard, list[str]] = {}
+        for channel in sorted(channels, key=lambda each: self._served.get(each, 0)):
+            turns.setdefault(self._shard_of(channel), []).append(channel)
+        for shard, names in turns.items():
+            answer = await self._ask(shard, names, slots, durable)
+            if answer is None:
+                continue
+            count = self._store(answer)
+            slots -= count
+            if count:
+                if answer[1]:
+                    self._wake_others(names)
+                if slots <= 0:
+                    return 0.0
+            elif answer[0] >= 0:
+                due = min(due, answer[0] / 1000)
+        return due
+
+    async def _ask(
+        self, shard: Shard, names: list[str], slots: int, durable: Collection[str] | None
+    ) -> list[Any] | None:
+        """Ask one shard; `None` when it does not answer: what it may have given comes later."""
+        arguments: list[str | int] = [
+            slots,
+            self._lease,
+            int(self._have_others(names)),
+            self._incarnations(),
+        ]
+        for name in names:
+            known = "" if durable is None else "1" if name in durable else "0"
+            arguments += (name, known)
+        taking = shard.submit("T", *arguments, undo=self._take_back)
+        try:
+            answer: list[Any] = await taking
+        except asyncio.CancelledError:
+            if taking.done() and not taking.cancelled() and taking.exception() is None:
+                self._take_back(taking.result())  # it came in the same turn
+            raise
+        except LayerUnavailable:
+            return None
+        return answer
+
+    def _store(self, answer: list[Any]) -> int:
+        for each in answer[2:]:
+            letter = Letter(each, self._decrypt)
+            self._stock.setdefault(letter.channel, deque()).append(letter)
+            if not letter.id:
+                self._books.accepted += 1
+        return len(answer) - 2
+
+    def _take_back(self, answer: list[Any]) -> None:
+        """Messages came for a caller that was cancelled meanwhile."""
+        if self._store(answer):
+            self.offer({each[0].decode() for each in answer[2:]})
+
+    def _give_back(self, channel: str) -> None:
+        letters = self._stock.pop(channel)
+        homed = deque(each for each in letters if each.origin is not None)
+        if homed:  # whose home this node is already
+            self._stock[channel] = homed
+        shard = self._shard_of(channel)
+        for letter in reversed(letters):
+            if letter.origin is not None:
+                continue
+            if letter.id:
+                shard.submit("u", channel, letter.id).add_done_callback(_ignore)
+                continue
+            self._books.accepted -= 1
+            back = shard.submit("U", channel, letter.expires, letter.body)
+            back.add_done_callback(self._gave_back)
+
+    def _gave_back(self, back: asyncio.Future[Any]) -> None:
+        if back.cancelled() or back.exception() is not None:
+            self._books.accepted += 1
+            self._books.drop("gone")
+
+    @contextmanager
+    def _waiting(self, channels: tuple[str, ...]) -> Iterator[_Waiter]:
+        waiter = _Waiter()
+        for channel in channels:
+            self._waiters.setdefault(channel, {})[waiter] = None
+        try:
+            yield waiter
+        finally:
+            for channel in channels:
+                waiters = self._waiters[channel]
+                waiters.pop(waiter, None)
+                if not waiters:
+                    del self._waiters[channel]
+
+    def _have_others(self, channels: Collection[str]) -> bool:
+        return any(len(self._waiters[channel]) > 1 for channel in channels)
+
+    def _wake_one(self, channel: str) -> None:
+        for waiter in self._waiters[channel]:
+            if not waiter.woken:
+                waiter.wake()
+                return
+
+    def _wake_others(self, channels: Collection[str]) -> None:
+        for channel in channels:
+            if channel in self._waiters:
+                self._wake_one(channel)
+
+
+def _ignore(done: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of something that repairs itself with time."""
+    if not done.cancelled():
+        done.exception()
+
+
+__all__ = ["Letter", "Queues"]

@@ -1,0 +1,145 @@
+-- Operations that write into the logs of nodes: messages to sockets and groups, joins and leaves.
+
+local ops = {}
+
+local function is_full(log)
+    return log.length >= LOG_CAPACITY or log.bytes >= LOG_BYTES
+end
+
+-- A message to a socket: node, local part, capacity, entry.
+function ops.D(node, part, capacity, entry)
+    local log = log_of(node)
+    if not log then
+        count('accepted')
+        count('gone')
+        return 'GONE'
+    end
+    if is_full(log) then return 'FULL' end
+    local cap = P .. 'cap:' .. node
+    if redis.call('HINCRBY', cap, part, 1) > tonumber(capacity) then
+        redis.call('HINCRBY', cap, part, -1)
+        return 'FULL'
+    end
+    append(log, entry)
+    count('accepted')
+    return 1
+end
+
+-- A message to a group: group, head of the entry, body. One entry for each node with members; a node whose log is
+-- full gets a hole that it will notice.
+-- Answer: nodes and channels reached, full ones, dead ones
+function ops.G(group, head, body)
+    local members = redis.call('HGETALL', P .. 'g:' .. group)
+    local entry = head .. body
+    local nodes, channels, full, dead = 0, 0, 0, 0
+    for i = 1, #members, 2 do
+        local member = members[i]
+        if string.byte(member) == 35 then
+            local lapses, capacity, expiry = string.match(members[i + 1], '^(%d+) (%d+) (%d+)$')
+            if tonumber(lapses) <= now then
+                redis.call('HDEL', P .. 'g:' .. group, member)
+            elseif post(string.sub(member, 2), tonumber(capacity), expiry, body) then
+                channels = channels + 1
+            else
+                full = full + 1
+            end
+        else
+            local log = log_of(member)
+            if not log then
+                redis.call('HDEL', P .. 'g:' .. group, member)
+                dead = dead + 1
+            elseif is_full(log) then
+                log.sq = log.sq + 1
+                log.written = true
+                count('holes')
+                full = full + 1
+            else
+                append(log, entry)
+                nodes = nodes + 1
+            end
+        end
+    end
+    return {nodes, channels, full, dead}
+end
+
+-- A socket joins: group, its node, TTL of the group, entry.
+-- Answer: id of the entry
+function ops.J(group, node, ttl, entry)
+    local log = log_of(node)
+    if not log then return 'GONE' end
+    local id = append(log, entry)
+    redis.call('HSET', P .. 'g:' .. group, node, int(log.sq))
+    redis.call('PEXPIRE', P .. 'g:' .. group, ttl)
+    redis.call('SADD', P .. 'ng:' .. node, group)
+    return id
+end
+
+-- The caller has no member left: group, sequence of the last join that it knows.
+-- Answer: 1, or 0 when another join is on its way
+function ops.N(group, version)
+    local joined = redis.call('HGET', P .. 'g:' .. group, NODE)
+    if joined and joined ~= version then return 0 end
+    redis.call('HDEL', P .. 'g:' .. group, NODE)
+    redis.call('SREM', P .. 'ng:' .. NODE, group)
+    return 1
+end
+
+-- An ordinary channel joins: group, channel, milliseconds, capacity, expiry, TTL of the group.
+function ops.M(group, channel, lasts, capacity, expiry, ttl)
+    local lapses = int(now + tonumber(lasts))
+    redis.call('HSET', P .. 'g:' .. group, '#' .. channel, lapses .. ' ' .. capacity .. ' ' .. expiry)
+    redis.call('PEXPIRE', P .. 'g:' .. group, ttl)
+    redis.call('SADD', P .. 'gm', group)
+    return 1
+end
+
+-- An ordinary channel leaves: group, channel.
+function ops.R(group, channel)
+    return redis.call('HDEL', P .. 'g:' .. group, '#' .. channel)
+end
+
+-- Who is in a group: its nodes, and its ordinary channels with a '#'.
+function ops.C(group)
+    local members = redis.call('HGETALL', P .. 'g:' .. group)
+    local found = {}
+    for i = 1, #members, 2 do
+        local lapses = string.match(members[i + 1], '^(%d+) ')
+        if string.byte(members[i]) ~= 35 or tonumber(lapses) > now then found[#found + 1] = members[i] end
+    end
+    return found
+end
+
+-- The groups of the caller live on: TTL, groups...
+function ops.O(ttl, ...)
+    for _, group in ipairs({...}) do redis.call('PEXPIRE', P .. 'g:' .. group, ttl) end
+    return 1
+end
+
+-- Something to a node that is neither message nor membership: node, entry.
+function ops.W(node, entry)
+    local log = log_of(node)
+    return log and append(log, entry) or 'GONE'
+end
+
+-- An event to a socket's home: node, incarnation, entry.
+-- Answer: id of the entry, id up to which the home has committed
+function ops.E(node, inc, entry)
+    local log = log_of(node)
+    if not log or log.inc ~= inc then return 'GONE' end
+    if log.drain then return 'DRAIN' end
+    if is_full(log) then return 'FULL' end
+    return {append(log, entry), log.pos}
+end
+
+-- From now on the caller is home of no socket.
+-- Answer: id of the last entry of its log
+function ops.H()
+    redis.call('HSET', P .. 'n:' .. NODE, 'drain', '1')
+    mine.drain = '1'
+    return int(mine.ms) .. '-' .. int(mine.sq)
+end
+
+-- Claim a right that one node has: key, milliseconds.
+function ops.K(key, lasts)
+    return redis.call('SET', P .. 'k:' .. key, NODE, 'NX', 'PX', lasts) and 1 or 0
+end
