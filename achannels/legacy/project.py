@@ -1,5 +1,8 @@
 """What the application of a 1.x project is made of: its routes, the defaults, its sessions."""
 
+from django.apps import apps
+from django.conf import settings
+
 from achannels.django import conf
 from achannels.django.db import database_sync_to_async
 from achannels.django.sessions import is_available
@@ -7,20 +10,32 @@ from achannels.legacy.conf import is_old_way
 from achannels.legacy.delay import delayed
 from achannels.legacy.handler import ViewConsumer
 from achannels.legacy.sessions import session_for_reply_channel
+from achannels.legacy.staticfiles import StaticFilesConsumer
 from achannels.routing import Routing, include, route
 from achannels.sessions import ChannelSessions
 from achannels.types import Content
 
 
 class LegacyProject(conf.Project):
-    """A project of Channels 1.x."""
+    """A project of Channels 1.x.
+
+    Attributes:
+        serves_static: With `DEBUG`, answer requests for static files, as the workers of 1.x did.
+    """
+
+    serves_static = True
 
     def routing(self) -> Routing:
         """Return its routing, and behind it the views as consumers of requests, and delays."""
         defaults = delayed.default_routes()
         if is_old_way("CHANNELS_VIEWS"):
-            defaults.append(route("http.request", ViewConsumer()))
+            defaults.append(route("http.request", self._view_consumer()))
         return [include(super().routing()), *defaults]
+
+    def _view_consumer(self) -> ViewConsumer:
+        installed = apps.is_installed("django.contrib.staticfiles")
+        static = self.serves_static and settings.DEBUG and installed
+        return StaticFilesConsumer() if static else ViewConsumer()
 
     def channel_sessions(self, engine: str | None) -> ChannelSessions | None:
         """Return the sessions of 1.x, in `CHANNEL_SESSION_ENGINE` or `SESSION_ENGINE`."""

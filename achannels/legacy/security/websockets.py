@@ -1,6 +1,6 @@
 """`channels.security.websockets`: which pages may open a socket, decided in a decorator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, update_wrapper
 from typing import Any, Self
 from urllib.parse import urlparse
@@ -50,10 +50,14 @@ class BaseOriginValidator:
     def get_header(self, message: Any, name: bytes) -> bytes:
         """Return the value of the first header of a name.
 
+        The headers of a test client are a dict, those of a server a list of pairs.
+
         Raises:
             KeyError: There is none.
         """
         headers: Any = message.content["headers"]
+        if isinstance(headers, Mapping):
+            headers = [(key.lower().encode("latin-1"), value) for key, value in headers.items()]
         for header in headers:
             if header[0] == name:
                 value: bytes = header[1]

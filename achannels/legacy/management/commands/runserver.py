@@ -9,7 +9,9 @@ from django.utils.module_loading import import_string
 
 from achannels.asgi import get_asgi_application
 from achannels.asgi.settings import SettingKeywords
+from achannels.django import conf
 from achannels.django.management.commands import runserver
+from achannels.legacy.project import LegacyProject
 from achannels.types import ASGIApplication
 
 
@@ -38,6 +40,9 @@ class Command(runserver.Command):
 
     def get_application(self, **options: Any) -> ASGIApplication:
         """Return the application that `ASGI_APPLICATION` names, else the project's."""
+        project = conf.get_project()
+        if isinstance(project, LegacyProject):
+            project.serves_static = options["use_static_handler"]
         dotted = getattr(settings, "ASGI_APPLICATION", None)
         if dotted:
             found: ASGIApplication = import_string(dotted)
