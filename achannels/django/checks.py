@@ -2,7 +2,8 @@
 
 import ast
 import asyncio
-import importlib
+import re
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -27,9 +28,18 @@ from achannels.sessions import get_http_sessions
 
 TAG = "achannels"
 
-_PACKAGE = str(Path(__file__).parent.parent)
+_ELSEWHERE = ("<", str(Path(__file__).parent.parent), sysconfig.get_path("stdlib"))
+"""How the names of files begin that are none of the project's: this package, Python itself."""
 
 Messages = Iterator[checks.CheckMessage]
+
+_HINTS = {
+    "E003": f"Give the dotted name of a layer, for example {registry.MEMORY!r}.",
+    "E004": "Correct it, or leave it out: each key of CONFIG has a default.",
+    "E006": "Correct it, or leave it out: each key of ACHANNELS has a default.",
+    "E007": "Write it there, or correct the name.",
+}
+"""What to do where a text says only what is wrong."""
 
 _NUMBERS = {"unusable": "E010", "old": "E011", "evicts": "W006"}
 
@@ -70,7 +80,8 @@ def check_layers(**kwargs: Any) -> list[checks.CheckMessage]:
         layers = conf.layers()
     except ConfigurationError as error:
         return [_error("E001", error)]
-    return [message for alias in layers for message in _layer(alias, layers[alias])]
+    found = [message for alias in layers for message in _layer(alias, layers[alias])]
+    return [*_no_default(layers), *found]
 
 
 def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -157,6 +168,15 @@ def _server_problems(alias: str, layer: object) -> Messages:
         yield kind(f"{place}: {text}", hint=hint, id=f"achannels.{_NUMBERS[problem.kind]}")
 
 
+def _no_default(layers: Mapping[str, Any]) -> Messages:
+    if layers and "default" not in layers:
+        yield checks.Warning(
+            "CHANNEL_LAYERS has no 'default': what names no other layer uses a MemoryLayer.",
+            hint=f"Call one of these 'default': {', '.join(map(repr, sorted(layers)))}.",
+            id="achannels.W007",
+        )
+
+
 def _layer(alias: str, config: Mapping[str, Any]) -> Messages:
     place = f"CHANNEL_LAYERS[{alias!r}]"
     for key in config:
@@ -199,14 +219,14 @@ def _broken(routing: object, error: Exception) -> checks.CheckMessage:
     if lines:
         reload.watch(file for file, _ in lines)
         hint = " ".join(filter(None, [hint, "See {}, line {}.".format(*lines[-1])]))
-    return checks.Error(message, hint=hint, id="achannels.E007")
+    return checks.Error(message, hint=hint or _HINTS["E007"], id="achannels.E007")
 
 
 def _lines(error: BaseException | None) -> Iterator[tuple[str, int | None]]:
     """Give the lines of the project where an import or a route failed, the deepest last."""
     while error is not None:
         for frame in traceback.extract_tb(error.__traceback__):
-            if not frame.filename.startswith(("<", _PACKAGE, importlib.__path__[0])):
+            if not frame.filename.startswith(_ELSEWHERE):
                 yield frame.filename, frame.lineno
         if isinstance(error, SyntaxError) and error.filename:
             yield error.filename, error.lineno
@@ -292,13 +312,14 @@ def _raised(call: Callable[..., Any], *args: Any) -> Exception | None:
 
 def _error(number: str, error: object) -> checks.Error:
     message, hint = _split(str(error))
-    return checks.Error(message, hint=hint, id=f"achannels.{number}")
+    return checks.Error(message, hint=hint or _HINTS[number], id=f"achannels.{number}")
 
 
 def _split(text: str) -> tuple[str, str | None]:
-    """Split a text into what is wrong, its first sentence, and what to do."""
-    message, _, hint = text.partition(". ")
-    return (f"{message}." if hint else message), hint or None
+    """Split a text into what is wrong, its first sentence or clause, and what to do."""
+    parts = re.split(r"\. (?=[A-Z])", text, maxsplit=1)
+    message, *rest = parts if len(parts) == 2 else text.split("; ", 1)
+    return (f"{message}.", rest[0][0].upper() + rest[0][1:]) if rest else (message, None)
 
 
 __all__ = [

@@ -15,6 +15,7 @@ from achannels import Message, route
 from achannels.auth import http_user
 from achannels.sessions import http_session
 
+MODERN = sys.version_info >= (3, 13)
 MEMORY = "achannels.layers.memory.MemoryLayer"
 
 
@@ -65,13 +66,13 @@ def test_a_project_without_mistakes_has_no_messages() -> None:
             {"default": {"BACKEND": "no.such.Layer"}},
             "E003",
             "CHANNEL_LAYERS['default']['BACKEND'] is 'no.such.Layer', which cannot be imported: No",
-            None,
+            "Give the dotted name of a layer",
         ),
         (
             {"default": {"BACKEND": "json.loads"}},
             "E003",
             "CHANNEL_LAYERS['default']['BACKEND'] is 'json.loads', which is not a class.",
-            None,
+            "Give the dotted name of a layer",
         ),
         (
             {"default": {"CONFIG": {"capcity": 5}}},
@@ -88,8 +89,8 @@ def test_a_project_without_mistakes_has_no_messages() -> None:
         (
             {"default": {"CONFIG": {"capacity": -1}}},
             "E004",
-            "CONFIG 'capacity' is -1; it must be",
-            None,
+            "CONFIG 'capacity' is -1.",
+            "It must be an int from 1 up.",
         ),
         (
             {"default": {"TEST_CONFIG": {"expiri": 5}}},
@@ -99,12 +100,18 @@ def test_a_project_without_mistakes_has_no_messages() -> None:
         ),
     ],
 )
-def test_a_wrong_layer(layers: Any, number: str, text: str, hint: str | None) -> None:
+def test_a_wrong_layer(layers: Any, number: str, text: str, hint: str) -> None:
     messages = found(CHANNEL_LAYERS=layers)
     assert list(messages) == [number]
     assert messages[number].level == checks.ERROR
     assert messages[number].msg.startswith(text)
-    assert (messages[number].hint or "").startswith(hint or "")
+    assert (messages[number].hint or "").startswith(hint)
+
+
+def test_layers_without_a_default_one() -> None:
+    message = found(CHANNEL_LAYERS={"defualt": {}, "jobs": {}})["W007"]
+    assert message.level == checks.WARNING
+    assert message.hint == "Call one of these 'default': 'defualt', 'jobs'."
 
 
 def test_settings_that_are_right_bring_nothing() -> None:
@@ -123,16 +130,31 @@ def test_settings_that_are_right_bring_nothing() -> None:
             "ACHANNELS has the unknown key 'OUTBOX_CAPCITY'.",
             "Did you mean 'OUTBOX_CAPACITY'?",
         ),
-        ({"THREADS": 0}, "E006", "ACHANNELS['THREADS'] is 0; it must be an int from 1 up.", None),
-        ({"USER": "no.such.user"}, "E006", "the setting 'USER' is 'no.such.user', which", None),
-        ({"LIFESPAN": "os.nothing"}, "E006", "the setting 'LIFESPAN' is 'os.nothing', which", None),
-        ({"ALLOWED_ORIGINS": "*"}, "E006", "ALLOWED_ORIGINS is the str '*'; write a list", None),
-        ({"ALLOWED_ORIGINS": ["example.org"]}, "E006", "ALLOWED_ORIGINS has 'example.org';", None),
+        ({"THREADS": 0}, "E006", "ACHANNELS['THREADS'] is 0.", "It must be an int from 1 up."),
+        ({"USER": "no.user"}, "E006", "the setting 'USER' is 'no.user', which", "Correct it, or"),
+        (
+            {"LIFESPAN": "os.no"},
+            "E006",
+            "the setting 'LIFESPAN' is 'os.no', which",
+            "Correct it, or",
+        ),
+        (
+            {"ALLOWED_ORIGINS": "*"},
+            "E006",
+            "ALLOWED_ORIGINS is the str '*'.",
+            "Write a list: ['*']",
+        ),
+        (
+            {"ALLOWED_ORIGINS": ["example.org"]},
+            "E006",
+            "ALLOWED_ORIGINS has 'example.org'.",
+            "An origin is scheme, host and perhaps a port",
+        ),
         (
             {"CHANNEL_SESSION_ENGINE": "no.engine"},
             "E006",
             "the session engine 'no.engine' cannot be imported: No module named 'no'.",
-            None,
+            "Correct it, or leave it out",
         ),
         (
             {"CHANNEL_SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies"},
@@ -142,11 +164,11 @@ def test_settings_that_are_right_bring_nothing() -> None:
         ),
     ],
 )
-def test_a_wrong_setting(achannels: Any, number: str, text: str, hint: str | None) -> None:
+def test_a_wrong_setting(achannels: Any, number: str, text: str, hint: str) -> None:
     messages = found(ACHANNELS=achannels)
     assert list(messages) == [number]
     assert messages[number].msg.startswith(text)
-    assert (messages[number].hint or "").startswith(hint or "")
+    assert (messages[number].hint or "").startswith(hint)
 
 
 def test_a_wrong_variable_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +194,7 @@ def test_a_project_without_urls_is_no_website() -> None:
         ("x = 1\nfrom json import nothing\n", "cannot import name 'nothing' from 'json'", 2),
         ("import no_such_module\n", "No module named 'no_such_module'", 1),
         ("channel_routing = [\n", "SyntaxError", 1),
+        ("import re\nre.compile('(')\n", "PatternError" if MODERN else "error: missing )", 2),
         ("x = 1\n\nchannel_routing = y\n", "NameError: name 'y' is not defined", 3),
     ],
 )
@@ -244,8 +267,9 @@ def test_asgi_py_that_is_not_there() -> None:
 
 
 def test_a_memory_layer_where_the_site_is_deployed() -> None:
-    messages = found(deploy=True, CHANNEL_LAYERS={"jobs": {"BACKEND": MEMORY}})
+    messages = found(deploy=True, CHANNEL_LAYERS={"default": {"BACKEND": MEMORY}})
     assert list(messages) == ["W004"]
+    assert list(found(deploy=True, CHANNEL_LAYERS={})) == ["W004"]
     assert found(deploy=True, CHANNEL_LAYERS=["wrong"]).keys() == {"E001"}
 
 
