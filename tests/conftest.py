@@ -5,9 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from blockbuster import BlockBuster
+from hypothesis import settings
 
 from achannels.testing import plugin
 from achannels.testing.leaks import no_leaks
+
+settings.register_profile("achannels", deadline=None)  # a busy machine is no mistake
+settings.load_profile("achannels")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,8 +21,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have every coroutine test checked for leaks."""
+    """Have every coroutine test checked for leaks, and give properties time for their examples."""
     for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.timeout(300))  # ten times what they take alone
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.fixturenames.insert(0, "_no_leaks")
 
@@ -33,6 +39,8 @@ async def _no_leaks() -> AsyncIterator[None]:
 def _no_blocking_calls() -> Iterator[None]:
     """A call that blocks the event loop fails the test."""
     blockbuster = BlockBuster()
+    acquire = blockbuster.functions["threading.Lock.acquire"]
+    acquire.can_block_in("coverage/collector.py", {"lock_data"})
     blockbuster.activate()
     yield
     blockbuster.deactivate()

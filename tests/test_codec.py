@@ -23,13 +23,13 @@ leaves = st.one_of(
     st.booleans(),
     st.integers(-(2**63), 2**64 - 1),
     st.floats(allow_nan=False),
-    st.text(),
-    st.binary(),
+    st.text(max_size=20),
+    st.binary(max_size=20),
 )
 values = st.recursive(
     leaves,
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=10,
 )
 contents = st.dictionaries(st.text(), values)
 
