@@ -37,7 +37,7 @@ _HINTS = {
     "E003": f"Give the dotted name of a layer, for example {registry.MEMORY!r}.",
     "E004": "Correct it, or leave it out: each key of CONFIG has a default.",
     "E006": "Correct it, or leave it out: each key of ACHANNELS has a default.",
-    "E007": "Write it there, or correct the name.",
+    "E007": "Mend what is named, or take it out of the routing.",
 }
 """What to do where a text says only what is wrong."""
 
