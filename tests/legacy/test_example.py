@@ -1,6 +1,5 @@
 """`examples/legacy_1x`: a project of 2017, by its own tests and as people see it."""
 
-import importlib.metadata
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.browser import chromium, needs_chromium
 from tests.e2e.server import ROOT, Server, run
+from tests.legacy.conftest import IS_TAKEN
 
 SITE = ROOT / "examples" / "legacy_1x"
 
@@ -21,17 +21,9 @@ SERVERS = {
 PHONE = {"width": 360, "height": 640}
 
 
-def _channels_is_installed() -> bool:
-    try:
-        importlib.metadata.version("channels")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(_channels_is_installed(), reason="another package `channels` is installed"),
+    pytest.mark.skipif(IS_TAKEN, reason="another package `channels` is installed"),
     pytest.mark.timeout(60),
 ]
 

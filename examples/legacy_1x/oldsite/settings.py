@@ -59,6 +59,9 @@ CHANNEL_LAYERS = {
         "ROUTING": "oldsite.routing.channel_routing",
     },
 }
+if "OLDSITE_REDIS" in os.environ:
+    CHANNEL_LAYERS["default"]["BACKEND"] = "asgi_redis.RedisChannelLayer"
+    CHANNEL_LAYERS["default"]["CONFIG"] = {"hosts": [os.environ["OLDSITE_REDIS"]]}
 
 # Milliseconds until a report is thrown away.
 REPORT_LIFETIME = int(os.environ.get("OLDSITE_REPORT_LIFETIME", 10 * 60 * 1000))
