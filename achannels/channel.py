@@ -96,7 +96,7 @@ class BaseChannel(Name):
         super().__init__(check_channel(name), alias, channel_layer)
 
     def _work_layer(self) -> WorkLayer:
-        layer = self.channel_layer
+        layer = self.core_layer
         if isinstance(layer, WorkLayer):
             return layer
         raise ConfigurationError(f"{type(layer).__name__} keeps no dead letters.")

@@ -161,11 +161,11 @@ class ChannelLayerManager:
             layer = registry.make_layer(alias, {**config, "CONFIG": config.get(key, {})})
         except ConfigurationError as error:
             raise _invalid(alias, error) from error
-        return self._wrap(alias, layer)
+        return self._wrap(alias, layer, key)
 
-    def _wrap(self, alias: str, layer: ChannelLayer) -> ChannelLayerWrapper:
+    def _wrap(self, alias: str, layer: ChannelLayer, key: str = "CONFIG") -> ChannelLayerWrapper:
         config = self.configs.get(alias, {})
-        facade = self._facades[layer] = LayerFacade(layer, config.get("CONFIG"))
+        facade = self._facades[layer] = LayerFacade(layer, config.get(key))
         routing = config.get("ROUTING")
         if routing is None and alias in self.configs:
             raise InvalidChannelLayerError(

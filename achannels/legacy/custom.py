@@ -53,9 +53,8 @@ class CustomNode:
 
     @property
     def match(self) -> Matcher:
-        """Gives the match for a content."""
-        (name,) = self.channels
-        there = channel.Channel(name)
+        """Gives the match for a content on its channel; a router has asked `on` before."""
+        there = channel.Channel(min(self.channels))
 
         def match(content: Mapping[str, Any]) -> Match | None:
             found = self.thing.match(Message.of(dict(content), there, None))
