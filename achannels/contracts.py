@@ -177,6 +177,13 @@ class ChannelLayer(Protocol):
     async def statistics(self) -> Statistics:
         """Return the books at this moment."""
 
+    async def leave(self) -> None:
+        """Leave the layer's servers in good order, so that nobody waits for this process.
+
+        A node calls it when it has stopped. While receivers or listeners are on the layer it does
+        nothing; the next use comes back.
+        """
+
     async def aclose(self) -> None:
         """Close the layer: waiting receives raise `LayerClosed`, and so does all that follows."""
 

@@ -8,12 +8,15 @@ Inside a `def` consumer, sends are collected and leave in order when it returns,
 """
 
 import asyncio
+import atexit
+import concurrent.futures
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from achannels.channel import BaseChannel, Name, ReplyChannel, seconds_until
 from achannels.codec import encode
@@ -25,6 +28,9 @@ from achannels.message import BaseMessage
 T = TypeVar("T")
 
 Call = Callable[[], Coroutine[Any, Any, Any]]
+_LEAVE = 2.0
+"""Seconds for which the end of the process waits until its layers have left their servers."""
+
 OnCommit = Callable[[Callable[[], None], str | None], None]
 
 
@@ -298,6 +304,7 @@ def hand_over(layer: ChannelLayer, call: Callable[[], Coroutine[Any, Any, T]]) -
     loop = layer.loop
     if loop is None or not loop.is_running():
         loop = background.loop()
+        background.layers.add(layer)
     future = asyncio.run_coroutine_threadsafe(call(), loop)
     while True:
         try:
@@ -319,12 +326,27 @@ class _Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.layers: WeakSet[ChannelLayer] = WeakSet()
+        atexit.register(self._leave)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
         self._loop = None
+        self.layers = WeakSet()
+
+    def _leave(self) -> None:
+        """The process ends: its layers leave their servers in good order, or soon."""
+        loop = self._loop
+        if loop is None:
+            return
+        leaving = [
+            asyncio.run_coroutine_threadsafe(layer.leave(), loop)
+            for layer in self.layers
+            if layer.loop is loop
+        ]
+        concurrent.futures.wait(leaving, timeout=_LEAVE)
 
     def loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -119,13 +119,16 @@ class Application:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        node = self._node
         try:
-            if self._node is not None:
-                await self._node.stop()
+            if node is not None:
+                await node.stop()
                 self._node = None
         finally:
             if self._around:
                 await self._around.pop().__aexit__(*exc_info)
+            if node is not None:
+                await node.layer.leave()
 
     async def node(self) -> Node:
         """Return the node of the running loop, started."""

@@ -242,6 +242,9 @@ class BaseLayer:
             self._refuse("it cannot be opened again")
         await self._home.move_here(self._check_free, self._let_go)
 
+    async def leave(self) -> None:
+        """Leave the layer's servers in good order; nothing to do where there are none."""
+
     async def aclose(self) -> None:
         """Close the layer: waiting receives raise `LayerClosed`, and so does all that follows.
 

@@ -189,6 +189,15 @@ class RedisCore(BaseLayer):
         for shard in self._shards:
             await shard.close(self._closed_error)
 
+    async def leave(self) -> None:
+        """Leave all shards, unless receivers or listeners are on the layer; the next use comes back."""
+        if self._is_open and not self._closed:
+            await self._home.call(self._leave)
+
+    async def _leave(self) -> None:
+        if self._is_open and not self._attached and not self._queues.has_waiters:
+            await self._let_go()
+
     async def _let_go(self) -> None:
         """Leave the shards, before another loop joins them."""
         await self._close()

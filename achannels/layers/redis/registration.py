@@ -141,6 +141,7 @@ class Registration:
         self._registered = registered
         self._renewed = renewed
         self._lock = asyncio.Lock()
+        self._calling = asyncio.Lock()
         self._lease_until = 0.0
         self._beats: dict[bytes, tuple[bytes, float]] = {}
 
@@ -262,7 +263,8 @@ class Registration:
     async def _call(
         self, script: Script, arguments: tuple[Argument, ...], more: tuple[Argument, ...] = ()
     ) -> list[Any]:
-        answer: list[Any] = await self._link.call(script, self.key, arguments + more)
+        async with self._calling:
+            answer: list[Any] = await self._link.call(script, self.key, arguments + more)
         if answer[0] == b"MOVING":
             raise Unsettled("the shard is moving to another server")
         return answer

@@ -10,7 +10,8 @@ if not epoch then
 end
 fence(NODE)
 write_back()
-local inc = int(redis.call('HINCRBY', META, 'inc', 1))
+-- Never the same again, also when the counter is lost with the data.
+local inc = int(now * 1000 + redis.call('HINCRBY', META, 'inc', 1) % 1000)
 local key = P .. 'log:' .. NODE
 local id = int(now) .. '-1'
 redis.call('XADD', key, id, 'e', '')
