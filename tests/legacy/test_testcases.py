@@ -121,6 +121,16 @@ class AliasTest(TransactionChannelTestCase):
                 Client().send_and_consume("a", {"text": "hi"})
 
 
+@override_settings(
+    CHANNEL_LAYERS={
+        "default": {"BACKEND": "asgiref.inmemory.ChannelLayer", "ROUTING": {"a": echo}},
+    }
+)
+class DictTest(ChannelTestCase):
+    def test_a_routing_may_be_a_dict(self) -> None:
+        assert Client().send_and_consume("a", {"text": "hi"}) == "returned"
+
+
 class RunsTest(ChannelTestCase):
     """Only run by the test below."""
 
