@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict
@@ -115,6 +115,8 @@ class Settings:
             text = environ.get(f"ACHANNELS_{key.upper()}")
             if text is not None and isinstance(default, bool | int | float | str):
                 values[key] = _from_text(key, text, default)
+        if isinstance(values["allowed_origins"], Iterator):  # each node reads it anew
+            values["allowed_origins"] = list(values["allowed_origins"])
         settings = cls(**values)
         settings._check()
         return settings
@@ -122,9 +124,8 @@ class Settings:
     def _check(self) -> None:
         self._check_numbers()
         self._check_words()
-        if isinstance(self.subprotocols, str) or not all(
-            isinstance(name, str) for name in self.subprotocols
-        ):
+        names = None if isinstance(self.subprotocols, str) else self.subprotocols
+        if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
             raise _wrong("subprotocols", self.subprotocols, "a list of str")
         for key in ("user", "lifespan"):
             value = getattr(self, key)
@@ -138,7 +139,7 @@ class Settings:
                 raise _wrong(key, value, "an int from 1 up")
         for key in ("handshake_timeout", "http_timeout", "stall_timeout", "drain_timeout"):
             value = getattr(self, key)
-            if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
                 raise _wrong(key, value, "seconds above 0")
 
     def _check_words(self) -> None:
