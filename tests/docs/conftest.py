@@ -8,6 +8,7 @@ from django.contrib.auth.signals import user_logged_out
 from django.db import connection
 from django.db.models.signals import post_save
 
+from achannels import patterns
 from tests.docs.models import MODELS
 from tests.docs.snippets import file, forget_files, run
 
@@ -15,8 +16,10 @@ SIGNALS = (post_save, user_logged_out)
 
 
 @pytest.fixture(autouse=True)
-def _readers_apps() -> Iterator[None]:
+def _readers_apps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     receivers = [list(signal.receivers) for signal in SIGNALS]
+    monkeypatch.setattr(patterns, "_converters", dict(patterns._converters))
+    monkeypatch.setattr(patterns, "_registered", dict(patterns._registered))
     for model in MODELS:
         setattr(file(f"{model._meta.app_label}.models"), model.__name__, model)
     yield
