@@ -204,6 +204,38 @@ def test_a_database_that_is_away_loses_no_message(transactional_db: None) -> Non
     assert received("a") == {"n": 1}
 
 
+def test_a_database_that_is_away_for_a_moment_stops_nothing(
+    running: Worker,
+) -> None:
+    class Tells(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("Waiting, since something does not answer: "):
+                waits.set()
+
+    waits, tells = threading.Event(), Tells()
+    logging.getLogger(LOGGER).addHandler(tells)
+    ask(channel="a", delay=0, content={"n": 1})
+    assert received("a", block=True) == {"n": 1}
+    with connection.schema_editor() as editor:
+        editor.delete_model(DelayedMessage)
+    try:
+        ask(channel="a", delay=0, content={"n": 2})
+        assert waits.wait(10)
+        assert received("a") is None
+    finally:
+        logging.getLogger(LOGGER).removeHandler(tells)
+        with connection.schema_editor() as editor:
+            editor.create_model(DelayedMessage)
+    assert received("a", block=True) == {"n": 2}
+
+
+def test_it_can_be_told_to_go_on() -> None:
+    worker = Worker(layer(), signal_handlers=False)
+    worker.termed = True
+    worker.termed = False
+    assert worker.termed is False
+
+
 def test_it_ends_at_sigterm(table: None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, LOGGER)
     handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
@@ -223,6 +255,16 @@ def test_it_ends_at_sigterm(table: None, caplog: pytest.LogCaptureFixture) -> No
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert worker.termed
+
+
+def test_no_room_to_wait_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    full = channel_layers.over(MemoryLayer(capacity=1))
+    worker = Worker(full, signal_handlers=False)
+    for _ in range(2):
+        full.send("asgi.delay", {"channel": "a", "delay": 60_000, "content": {}})
+        assert worker.take(in_table=False) is True
+    (error,) = texts(caplog, logging.ERROR)
+    assert error.startswith("A message on asgi.delay was dropped: channel 'a' is full")
 
 
 def test_it_says_what_it_sends(table: None, caplog: pytest.LogCaptureFixture) -> None:

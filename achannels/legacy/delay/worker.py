@@ -79,16 +79,14 @@ class Worker:
         """Work until told to end."""
         if self.signal_handlers:
             self.install_signal_handler()
-        table = has_table()
         logger.info("Listening on %s", CHANNEL)
-        if not table:
-            logger.warning(
-                "There is no table for delayed messages (run migrate); they wait in the layer."
-            )
+        table: bool | None = None
         looked = float("-inf")
         while not self.termed:
             close_old_connections()
             try:
+                if table is None:
+                    table = _find_table()
                 if not self.take(in_table=table):
                     self._told.wait(IDLE)
                 if table and time.monotonic() - looked > self.database_sleep_duration:
@@ -115,9 +113,7 @@ class Worker:
                 save(self._unsaved)
             else:
                 wait_in_layer(self._unsaved, self.channel_layer)
-        except ChannelFull as error:
-            logger.error("A message on %s was dropped: %s", CHANNEL, error)
-        except (TypeError, ValidationError, MessageTooLarge) as error:
+        except (TypeError, ValidationError, MessageTooLarge, ChannelFull) as error:
             logger.error("A message on %s was dropped: %s", CHANNEL, error)
         self._unsaved = None
         return True
@@ -142,10 +138,15 @@ class Worker:
                 return
 
 
-def has_table() -> bool:
-    """Return whether the database has the table of delayed messages."""
+def _find_table() -> bool:
+    """Return whether the database has the table of delayed messages; tell if it has not."""
     alias = router.db_for_write(DelayedMessage)
-    return DelayedMessage._meta.db_table in connections[alias].introspection.table_names()
+    found = DelayedMessage._meta.db_table in connections[alias].introspection.table_names()
+    if not found:
+        logger.warning(
+            "There is no table for delayed messages (run migrate); they wait in the layer."
+        )
+    return found
 
 
 def save(delayed: Delayed) -> None:
@@ -161,4 +162,4 @@ def save(delayed: Delayed) -> None:
     message.save()
 
 
-__all__ = ["Worker", "has_table", "save"]
+__all__ = ["Worker", "save"]

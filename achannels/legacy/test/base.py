@@ -9,7 +9,6 @@ from copy import deepcopy
 from functools import wraps
 from typing import Any
 
-from django import db
 from django.test import TestCase, TransactionTestCase
 
 from achannels import registry
@@ -27,7 +26,6 @@ from achannels.legacy.facade import LayerFacade
 from achannels.legacy.message import Message, pending_message_store
 from achannels.legacy.routing import Router, include
 from achannels.legacy.running import run_consumer
-from achannels.legacy.signals import consumer_finished
 from achannels.sync import hand_over
 from achannels.types import Content
 
@@ -200,12 +198,11 @@ class Client:
                 f"{name_of(consumer)} is async, which no consumer of Channels 1.x is. Test it with "
                 "achannels.testing.WebsocketClient."
             )
-        with _connections_stay():
-            pending_message_store.prepare()
-            try:
-                return run_consumer(consumer, message, kwargs, type(self))
-            finally:
-                pending_message_store.send_and_flush()
+        pending_message_store.prepare()
+        try:
+            return run_consumer(consumer, message, kwargs, type(self))
+        finally:
+            pending_message_store.send_and_flush()
 
 
 class apply_routes(ContextDecorator):  # noqa: N801 - its name in 1.x
@@ -257,17 +254,6 @@ def next_message(channel: str, alias: str) -> Message | None:
     layer = channel_layers[alias]
     found, content = layer.receive([channel])
     return None if found is None else Message(content, found, layer)
-
-
-@contextmanager
-def _connections_stay() -> Iterator[None]:
-    """Keep the test's database connections open at the end of a consumer."""
-    connected = consumer_finished.disconnect(db.close_old_connections)
-    try:
-        yield
-    finally:
-        if connected:
-            consumer_finished.connect(db.close_old_connections)
 
 
 def _listed(routes: Any) -> list[Any]:
