@@ -64,7 +64,7 @@ class StoredSessions:
             for key in store.keys() - session.keys():
                 del store[key]
             store.update(session)
-            store.save()
+            store.save(must_create=not store.exists(str(store.session_key)))
 
         await database_sync_to_async(save)()
 

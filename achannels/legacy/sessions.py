@@ -102,19 +102,18 @@ def channel_session(function: F) -> F:
 
 @contextmanager
 def _with_http_session(message: Any) -> Iterator[None]:
-    try:
-        session = message.http_session
-    except AttributeError:
-        pass
-    else:
+    if hasattr(message, "http_session"):
         try:
             yield
         finally:
-            if session is not None and session.modified:
-                session.save()
+            _save(message.http_session)  # which may be another one now: see `_remembering`
         return
     session = message.http_session = _session_of_browser(message)
     yield
+    _save(session)
+
+
+def _save(session: SessionBase | None) -> None:
     if session is not None and session.modified:
         session.save()
 

@@ -33,7 +33,8 @@ some_routes = [route("websocket.receive", one)]
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Any:
+def _nothing_is_made() -> Any:
+    channel_layers.backends.clear()
     yield
     channel_layers.backends.clear()
 
