@@ -11,7 +11,7 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, User
 from django.core import serializers
-from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist, ValidationError
 from django.core.serializers.base import DeserializationError
 from django.db import IntegrityError, transaction
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
@@ -145,6 +145,36 @@ def test_relations_and_other_attributes_count_as_they_were() -> None:
     book.save()
     assert actions() == [("delete", "t"), ("create", "t")]
     assert book.author is bert
+
+
+def test_a_receiver_may_save_once_more() -> None:
+    def save_again(instance: Book, **kwargs: Any) -> None:
+        if instance.title == "b":
+            instance.title = "c"
+            instance.save()
+
+    post_save.connect(save_again, sender=Book)
+    bind(lambda book: [book.title])
+    join("a", "b", "c")
+    book = Book.objects.create(title="a")
+    told()
+    book.title = "b"
+    book.save()
+    assert actions() == [("delete", "c"), ("create", "c"), ("delete", "c"), ("create", "c")]
+
+
+def test_a_save_that_failed_leaves_no_trace() -> None:
+    bind(lambda book: [book.title])
+    join("a", "b", "c")
+    book = Book.objects.create(title="a")
+    told()
+    book.title = "b"
+    book.price = "cheap"
+    with pytest.raises(ValidationError):
+        book.save()
+    book.title, book.price = "c", Decimal(1)
+    book.save()
+    assert actions() == [("delete", "c"), ("create", "c")]
 
 
 def test_the_comparison_can_be_left_out(django_assert_num_queries: Any) -> None:

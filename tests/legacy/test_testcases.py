@@ -320,6 +320,18 @@ class ApplyRoutesTest(ChannelTestCase):
             raise LookupError
         assert (wrapper.routing, wrapper.router) == before
 
+    def test_a_decorated_function_may_call_itself(self) -> None:
+        before = channel_layers["default"].routing
+
+        @apply_routes([route("a", echo)])
+        def nest(depth: int) -> None:
+            if depth:
+                nest(depth - 1)
+            assert Client().send_and_consume("a", {"text": "hi"}) == "returned"
+
+        nest(2)
+        assert channel_layers["default"].routing == before
+
     @apply_routes([route("a", echo)])
     def test_as_a_decorator_of_a_test(self) -> None:
         assert Client().send_and_consume("a", {"text": "hi"}) == "returned"
@@ -350,6 +362,14 @@ def test_the_old_name_of_the_client_warns() -> None:
     with pytest.warns(DeprecationWarning, match="HttpClient is called WSClient"):
         client = HttpClient(ordered=True)
     assert isinstance(client, WSClient)
+
+
+def test_the_old_name_of_the_module_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="channels.tests is called channels.test"):
+        from achannels.legacy.tests import WSClient as Found
+    assert Found is WSClient
+    with pytest.raises(ImportError, match="cannot import name 'Nothing'"):
+        from achannels.legacy.tests import Nothing  # noqa: F401
 
 
 class LiveServerTest(ChannelLiveServerTestCase):

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = (
-    Path(__file__).parents[2] / "achannels" / "legacy" / "static" / "channels" / "js"
-).resolve()
+ROOT = Path(__file__).parents[2]
+SCRIPTS = (ROOT / "achannels" / "legacy" / "static" / "channels" / "js").resolve()
 
 USE = """
 import { WebSocketBridge, type ReconnectingOptions } from "{scripts}/websocketbridge.mjs";

@@ -181,14 +181,15 @@ class Binding(metaclass=BindingMetaclass):
 
     @classmethod
     def _note(cls, instance: Any, groups: set[str]) -> None:
+        # A stack: a receiver of post_save may save the instance once more.
         noted = instance.__dict__.setdefault("_bound_groups", {})
-        noted[cls] = groups
+        noted.setdefault(cls, []).append(groups)
 
     @classmethod
     def _tell(
         cls, instance: Any, after: set[str], using: str, signal_kwargs: dict[str, Any]
     ) -> None:
-        before: set[str] = instance.__dict__.get("_bound_groups", {}).pop(cls, set())
+        before: set[str] = instance.__dict__["_bound_groups"][cls].pop()
         self = cls()
         self.signal_kwargs = {**signal_kwargs, "using": using}
         self._send(instance, before - after, DELETE, using)

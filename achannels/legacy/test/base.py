@@ -222,10 +222,11 @@ class apply_routes(ContextDecorator):  # noqa: N801 - its name in 1.x
         self._before: list[tuple[ChannelLayerWrapper, Any, Router]] = []
 
     def __enter__(self) -> "apply_routes":
+        router = Router(self.routes)
         for alias in self.aliases:
             wrapper = channel_layers[alias]
             self._before.append((wrapper, wrapper.routing, wrapper.router))
-            wrapper.routing, wrapper.router = self.routes, Router(self.routes)
+            wrapper.routing, wrapper.router = self.routes, router
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -242,11 +243,14 @@ class apply_routes(ContextDecorator):  # noqa: N801 - its name in 1.x
 
         @wraps(set_up)
         def with_routes(test: Any, *args: Any, **kwargs: Any) -> Any:
-            test.enterContext(apply_routes(self.routes, self.aliases))
+            test.enterContext(self._recreate_cm())
             return set_up(test, *args, **kwargs)
 
         case.setUp = with_routes
         return case
+
+    def _recreate_cm(self) -> "apply_routes":
+        return apply_routes(self.routes, self.aliases)
 
 
 def next_message(channel: str, alias: str) -> Message | None:
