@@ -92,6 +92,7 @@ class Server:
         self._command += ["--port", str(self.port), "--bind", "127.0.0.1", "--logfile", "log"]
         self._command += ["--dir", str(self.directory)]
         self._command += " ".join(f"--{option}" for option in options).split()
+        self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -122,6 +123,7 @@ class Server:
         self._process = subprocess.Popen(
             [*self._command, *" ".join(f"--{option}" for option in options).split()],
             cwd=self.directory,
+            env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

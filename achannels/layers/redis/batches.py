@@ -28,6 +28,7 @@ class Operation:
             later than that.
         future: Its result.
         undo: Called with a result that nobody waits for any more.
+        size: Bytes of its content, which is the last argument where there is one.
     """
 
     __slots__ = ("arguments", "code", "deadline", "future", "size", "undo")
@@ -45,10 +46,8 @@ class Operation:
         self.deadline = deadline
         self.future = future
         self.undo = undo
-        self.size = 0
-        for argument in arguments:
-            if isinstance(argument, bytes):
-                self.size += len(argument)
+        last = arguments[-1] if arguments else b""
+        self.size = len(last) if isinstance(last, bytes) else 0
 
     def settle(self, result: Any) -> None:
         """Give the result to the caller, or to `undo` when the caller has gone."""

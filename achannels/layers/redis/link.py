@@ -1,7 +1,7 @@
 """One connection to the server of a shard, and the answers that do not mean what they say."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,12 @@ from redis.asyncio.connection import AbstractConnection
 
 from achannels.layers.redis.lua import ALL, Script
 from achannels.layers.redis.servers import Place
+
+_pack: Callable[[tuple[Any, ...]], bytes] | None
+try:  # ten times as fast as the client library's own
+    from hiredis import pack_command as _pack
+except ImportError:
+    _pack = None
 
 Argument = bytes | str | int
 """What a command is made of."""
@@ -111,10 +117,11 @@ class Link:
         connection = self._connection
         if connection is None:
             connection = self._connection = await self._place.connect()
-        await connection.send_packed_command(
-            [chunk for command in commands for chunk in connection.pack_command(*command)],
-            check_health=False,
-        )
+        if _pack is not None:
+            packed = [_pack(command) for command in commands]
+        else:
+            packed = [part for each in commands for part in connection.pack_command(*each)]
+        await connection.send_packed_command(packed, check_health=False)
 
     async def read(self) -> Any:
         """Return the next answer, which may be an error of the server."""

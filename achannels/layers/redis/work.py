@@ -26,6 +26,7 @@ class RedisWork(RedisCore):
         super()._start_over()
         self._taken: dict[tuple[str, str], Letter] = {}
         self._ids = itertools.count(1)
+        self._receivable: set[tuple[str, ...]] = set()
 
     def _in_hand(self) -> int:
         plain = sum(not letter.id for letter in self._taken.values())
@@ -113,8 +114,13 @@ class RedisWork(RedisCore):
     ) -> Taken:
         """Wait for a message; see `achannels.contracts.WorkLayer.take`."""
         names = several(channels)
-        self._check_receivable(names)
-        letter = await self._run(lambda: self._take(names, slots, durable), self._untake)
+        if names not in self._receivable:
+            self._check_receivable(names)
+            self._receivable = {names}
+        if self._is_open and asyncio.get_running_loop() is self._home.loop:
+            letter = await self._take(names, slots, durable)
+        else:
+            letter = await self._run(lambda: self._take(names, slots, durable), self._untake)
         return self._as_taken(letter)
 
     async def _take(
@@ -153,7 +159,10 @@ class RedisWork(RedisCore):
         self, taken: Taken, *, again: float | None = None, dead: str | None = None
     ) -> None:
         """Say what became of a message; see `achannels.contracts.WorkLayer.settle`."""
-        await self._run(lambda: self._settle(taken, again, dead))
+        if self._is_open and asyncio.get_running_loop() is self._home.loop:
+            await self._settle(taken, again, dead)
+        else:
+            await self._run(lambda: self._settle(taken, again, dead))
 
     async def _settle(self, taken: Taken, again: float | None, dead: str | None) -> None:
         letter = self._taken.pop((taken.channel, taken.id), None)

@@ -41,10 +41,18 @@ local function expired(element)
     end
 end
 
+-- What is known of a channel while a batch only sends: messages that wait, whether they are kept, whether nobody
+-- waits for them. Whatever else happens to channels forgets it.
+local known = {}
+
 local function poke(channel)
+    if known[channel] and known[channel].alone then return end
     while true do
         local node = redis.call('SPOP', P .. 'w:' .. channel)
-        if not node then return end
+        if not node then
+            if known[channel] then known[channel].alone = true end
+            return
+        end
         local log = log_of(node)
         if log then
             redis.call('SREM', P .. 'nw:' .. node, channel)
@@ -108,9 +116,21 @@ local function waiting(channel)
 end
 
 local function has_room(channel, capacity)
-    if waiting(channel) < capacity then return true end
-    look(channel)
-    return waiting(channel) < capacity
+    local here = known[channel]
+    if not here then
+        here = {
+            waiting = waiting(channel),
+            durable = redis.call('SISMEMBER', P .. 'durable', channel) == 1,
+        }
+        known[channel] = here
+    end
+    if here.waiting >= capacity then
+        look(channel)
+        here.waiting = waiting(channel)
+        if here.waiting >= capacity then return false end
+    end
+    here.waiting = here.waiting + 1
+    return true
 end
 
 local function push(channel, element)

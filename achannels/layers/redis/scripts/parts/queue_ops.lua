@@ -7,7 +7,7 @@ function ops.Q(channel, capacity, expiry, delay, durable, origin, body)
     delay = tonumber(delay)
     if origin ~= '' then
         push(channel, 'o' .. expires_at(expiry) .. string.format('%03d', #origin) .. origin .. body)
-    elseif durable == '1' or redis.call('SISMEMBER', P .. 'durable', channel) == 1 then
+    elseif durable == '1' or known[channel].durable then
         keep(channel, 'D', 1, body, delay)
     elseif delay > 0 then
         keep(channel, 'N', 1, body, delay)

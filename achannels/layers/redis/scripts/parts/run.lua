@@ -4,6 +4,8 @@
 -- Answer: OK, now, sequence of the last entry of the caller's log, results...; a batch that comes again gets the answer that it got.
 --         MOVING, EPOCH, FENCED, WAIT, STALE: nothing was done.
 
+local SENDS = {D = true, G = true, Q = true}
+
 local answer = {'OK', int(now), 0}
 local i = 8
 while ARGV[i] do
@@ -11,6 +13,7 @@ while ARGV[i] do
     if now > tonumber(ARGV[i]) then
         answer[#answer + 1] = 'LATE'
     else
+        if not SENDS[ARGV[i + 1]] then known = {} end
         answer[#answer + 1] = ops[ARGV[i + 1]](unpack(ARGV, i + 3, last))
     end
     i = last + 1
