@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from achannels.asgi.node import nodes
@@ -74,6 +75,7 @@ class Server:
         listening: See `listen`; it is closed at the end.
         patience: Seconds that requests in hand have to end, after the sockets were closed.
         on_start: Called when the application has started and connections are accepted.
+        on_signal: Called at each SIGINT and SIGTERM, also while something blocks the loop.
         **options: Keywords of `uvicorn.Config`; they win over ours.
 
     Raises:
@@ -87,6 +89,7 @@ class Server:
         *,
         patience: float = 10.0,
         on_start: Callable[[], None] | None = None,
+        on_signal: Callable[[], None] | None = None,
         **options: Any,
     ) -> None:
         self.port: int = listening.getsockname()[1]
@@ -94,6 +97,7 @@ class Server:
         self._application = application
         self._listening = listening
         self._on_start = on_start
+        self._on_signal = on_signal
         self._reason = ""
         self._over = threading.Event()
         self._server = _make_server(self, {"timeout_graceful_shutdown": patience, **options})
@@ -147,6 +151,11 @@ class Server:
         if self._on_start is not None:
             self._on_start()
 
+    def signalled(self) -> None:
+        """Tell of a signal."""
+        if self._on_signal is not None:
+            self._on_signal()
+
 
 def _make_server(server: Server, options: dict[str, Any]) -> "uvicorn.Server":
     try:
@@ -162,6 +171,10 @@ def _make_server(server: Server, options: dict[str, Any]) -> "uvicorn.Server":
             await super().startup(sockets)
             if self.started:
                 server.started()
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            server.signalled()
+            super().handle_exit(sig, frame)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             # uvicorn closes its connections first and tells the application last, when nothing can

@@ -159,10 +159,7 @@ class Server:
         process, self._process = self._process, None
         if process is None or self._reader is None:
             return self.output
-        if number is signal.SIGINT:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
+        self._signal(process, number)
         try:
             self.returncode = process.wait(self.patience)
         except subprocess.TimeoutExpired:
@@ -174,6 +171,11 @@ class Server:
             if process.stdout is not None:
                 process.stdout.close()
         return self.output
+
+    def interrupt(self) -> None:
+        """Press Control-C, and wait for nothing."""
+        assert self._process is not None
+        self._signal(self._process, signal.SIGINT)
 
     def wait_for(self, pattern: str, *, after: int = 0) -> re.Match[str]:
         """Wait until it prints what the pattern finds in one line.
@@ -197,6 +199,12 @@ class Server:
             self._changed.wait_for(is_there, self.patience)
         assert found is not None, f"it did not print {pattern!r}:\n{self.output}"
         return found
+
+    def _signal(self, process: subprocess.Popen[str], number: signal.Signals) -> None:
+        if number is signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

@@ -155,6 +155,53 @@ def test_a_signal_closes_sockets_in_order(
         assert server.returncode == code
 
 
+HANGING = """
+import asyncio, time
+from achannels import Message, route
+
+async def wait(message: Message) -> None:
+    print("it waits", flush=True)
+    await asyncio.Event().wait()
+
+async def block(message: Message) -> None:
+    print("it blocks", flush=True)
+    time.sleep(1000)
+
+channel_routing = [
+    route("websocket.receive", wait, path="wait/"),
+    route("websocket.receive", block, path="block/"),
+]
+"""
+
+
+def test_a_consumer_that_hangs_is_cancelled_and_its_socket_closed(project: Path) -> None:
+    (project / "mysite" / "routing.py").write_text(HANGING)
+    with (
+        runserver(project) as server,
+        connect(f"ws://127.0.0.1:{server.port}/wait/", proxy=None) as socket,
+    ):
+        socket.send("hi")
+        server.wait_for("it waits")
+        server.stop(signal.SIGINT)
+        assert server.returncode == 0
+        assert closed(socket) == 1012
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_control_c_ends_a_server_whose_loop_is_blocked(project: Path, interrupts: int) -> None:
+    (project / "mysite" / "routing.py").write_text(HANGING)
+    with (
+        runserver(project, "--noreload") as server,
+        connect(f"ws://127.0.0.1:{server.port}/block/", proxy=None, close_timeout=0) as socket,
+    ):
+        socket.send("hi")
+        server.wait_for("it blocks")
+        for _ in range(interrupts - 1):
+            server.interrupt()
+        server.stop(signal.SIGINT)
+        assert server.returncode == 0
+
+
 def test_a_changed_file_closes_sockets_in_order_and_serves_anew(project: Path) -> None:
     tell_what_is_watched(project)
     with runserver(project) as server:

@@ -29,6 +29,9 @@ from achannels.types import ASGIApplication
 PATIENCE = 3.0
 """Seconds that requests and handlers have to end when the server stops or reloads."""
 
+_AT_ONCE = 0.5
+"""Seconds that the end may take after a second signal."""
+
 ERRORS = {
     errno.EACCES: "You don't have permission to access that port.",
     errno.EADDRINUSE: "That port is already in use.",
@@ -47,6 +50,7 @@ class Command(runserver.Command):
     _raw_ipv6: bool
     _server: Server | None = None
     _stopped = False
+    _leaving = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add Django's arguments, those of its staticfiles app, and ours."""
@@ -78,14 +82,19 @@ class Command(runserver.Command):
             run_with_reloader(self.inner_run, self.stop, PATIENCE, **options)
         else:
             self.inner_run(None, **options)
-            leave_within(PATIENCE, 0)
+            leave_within(PATIENCE, 0)  # a thread that hangs does not keep the process
+
+    def leave(self) -> None:
+        """Limit the time that the end may take; called at each signal."""
+        leave_within(_AT_ONCE if self._leaving else 2 * PATIENCE, 0)
+        self._leaving = True
 
     def stop(self) -> None:
         """End the server and wait for it, so long."""
         self._stopped = True
         if self._server is not None:
             self._server.stop()
-            self._server.wait(PATIENCE)
+            self._server.wait(2 * PATIENCE)
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         """Check the project as Django does, then serve until the server is stopped."""
@@ -138,9 +147,10 @@ class Command(runserver.Command):
             found: ASGIApplication = import_string(dotted)
             if not isinstance(found, ASGIHandler):
                 return found
+        drain = min(conf.application_settings().drain_timeout, PATIENCE)
         if options["use_threading"]:
-            return get_asgi_application()
-        return get_asgi_application(threads=1)
+            return get_asgi_application(drain_timeout=drain)
+        return get_asgi_application(drain_timeout=drain, threads=1)
 
     def _serve(self, options: dict[str, Any]) -> None:
         listening = listen(
@@ -153,6 +163,7 @@ class Command(runserver.Command):
                 listening,
                 patience=PATIENCE,
                 on_start=lambda: self._tell(server.port, _innermost(handler)),
+                on_signal=self.leave,
                 headers=[("server", f"achannels/{achannels.__version__}")],
                 server_header=False,
             )
