@@ -92,8 +92,7 @@ class Client:
         if found is not None and not self._outbox.is_closed and not self._denied:
             lane = self._open_lane()
             lane.put_gap(found, content)
-            if not self._busy:
-                lane.start()
+            self._start_lane()
 
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a message from the layer without waiting; see `achannels.contracts.Receiver`."""
@@ -118,24 +117,20 @@ class Client:
         reply = prepare(content)
         if reply.plain and self._handshake is None:
             await self._outbox.write(reply)
-        elif reply.event:
-            await self.write(content)
         else:
-            await self.write(reply)
+            await self.write(self._encode(content) if reply.event else reply)
 
-    def prepare(self, content: Mapping[str, Any]) -> Reply | Mapping[str, Any]:
+    def prepare(self, content: Mapping[str, Any]) -> Reply | Encoded:
         """Check a reply; callable from any thread."""
         reply = prepare(content)
-        return dict(content) if reply.event else reply
+        return self._encode(content) if reply.event else reply
 
-    async def write(self, prepared: Reply | Mapping[str, Any]) -> None:
+    async def write(self, prepared: Reply | Encoded) -> None:
         """Send what `prepare` made."""
         books = self._node.layer.books
-        if not isinstance(prepared, Reply):
+        if isinstance(prepared, Encoded):
             books.accepted += 1
-            message = encode(prepared, self.channel_name, self._node.layer.message_size)
-            if not self._post(message, group=True):
-                books.drop("full")
+            self._post(prepared, group=True)
             return
         if self._handshake is not None:
             await self._decide(prepared)
@@ -144,21 +139,27 @@ class Client:
                 return
         await self._outbox.write(prepared)
 
+    def _encode(self, content: Mapping[str, Any]) -> Encoded:
+        return encode(content, self.channel_name, self._node.layer.message_size)
+
     def _post(self, message: Encoded, *, group: bool) -> bool:
         books = self._node.layer.books
         if self._outbox.is_closed or self._denied:
             books.drop("gone")
             return True
-        lane = self._open_lane()
-        taken = lane.put(message, self._outbox.capacity, group=group)
-        if not self._busy:
-            lane.start()
+        taken = self._open_lane().put(message, self._outbox.capacity, group=group)
+        self._start_lane()
         return taken
 
     def _open_lane(self) -> Lane:
         if self._lane is None:
             self._lane = Lane(self._node, self._connection, self._path, self._event_failed)
         return self._lane
+
+    def _start_lane(self) -> None:
+        """Have the events handled that wait, once the socket was accepted and is not busy."""
+        if self._lane is not None and not self._busy and self._handshake is None:
+            self._lane.start()
 
     async def _decide(self, reply: Reply) -> None:
         """Accept or refuse, if the reply says so and nobody did before."""
@@ -168,8 +169,7 @@ class Client:
             handshake, self._handshake = self._handshake, None
             self._node.handshakes.discard(self)
             await handshake.accept(reply)
-            if self._lane is not None and not self._busy:
-                self._lane.start()
+            self._start_lane()
 
     async def _decide_for_another(self, reply: Reply) -> None:
         books = self._node.layer.books
