@@ -42,7 +42,12 @@ class Ledger:
         self._offered = self._mine()
         if self._offered == self._published:
             return []
-        return [each for item in self._offered.items() for each in item if item[1]]
+        return [
+            each
+            for name, number in self._offered.items()
+            for each in (name, number)
+            if number or self._published.get(name)
+        ]
 
     def published(self) -> None:
         """What was offered has arrived."""
