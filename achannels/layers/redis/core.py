@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 from zlib import crc32
 
-from achannels.codec import Encoded
 from achannels.contracts import Statistics
 from achannels.exceptions import ConfigurationError, LayerClosed
 from achannels.layers import BaseLayer
 from achannels.layers.counters import Counters
 from achannels.layers.mailbox import ByChannel, check_count, check_seconds
 from achannels.layers.membership import Membership, Receivers
-from achannels.layers.redis.encryption import Cipher, Undecipherable
+from achannels.layers.redis.encryption import Cipher
+from achannels.layers.redis.far import FarMemberships
 from achannels.layers.redis.groups import Groups
 from achannels.layers.redis.inspection import Problem, inspect
 from achannels.layers.redis.ledger import Ledger
@@ -103,6 +103,7 @@ class RedisCore(BaseLayer):
         self._groups = Groups(
             self.node, self._membership, self._attached.__contains__, self._shard_of
         )
+        self._far_memberships = FarMemberships()
         self._queues = Queues(
             self.books, self._shard_of, self._timing.lease, self._incarnations, self._decrypt
         )
@@ -243,16 +244,6 @@ class RedisCore(BaseLayer):
     def _decrypt(self, body: bytes) -> bytes:
         return self._cipher.decrypt(body) if self._cipher is not None else body
 
-    def _readable(self, entry: Entry) -> Encoded | None:
-        """Return the message of an entry; one that no key opens is counted and skipped."""
-        try:
-            return Encoded(self._decrypt(entry.body))
-        except Undecipherable as error:
-            logger.error("a message was written with another key: %s", error)
-            self.books.accepted += 1
-            self.books.drop("rejected")
-            return None
-
     def _milliseconds(self, channel: str) -> int:
         return int(self._expiry[channel] * 1000)
 
@@ -273,6 +264,8 @@ class RedisCore(BaseLayer):
         self._groups.registered(shard)
         if shard.index == 0:
             self._ledger.begin_anew()
+        if loss.data:
+            self._far_memberships.repeat(shard)
         now = time.monotonic()
         for (group, channel), ends in self._joined.items():
             if loss.data and ends > now and self._shard_of(group) is shard:
@@ -282,55 +275,6 @@ class RedisCore(BaseLayer):
 
     def renewed(self, shard: Shard) -> None:
         """The lease was renewed: what depends on the node's life goes on too."""
-
-    def take_entry(self, shard: Shard, entry: Entry) -> Awaitable[None] | None:
-        """Handle an entry of the node's log."""
-        match entry.kind:
-            case b"D":
-                self._deliver(shard, entry)
-            case b"G":
-                return self._fan_out(shard, entry)
-            case b"P":
-                self._queues.poke(shard, entry.head[0])
-            case b"J":
-                receiver = self._attached.get(f"{self.node}!{entry.head[1]}")
-                self._groups.take_join(entry, receiver)
-            case b"L":
-                self._groups.take_leave(entry)
-            case _:
-                if not (self._take_question(shard, entry) or self._hear_entry(shard, entry)):
-                    logger.error("an entry of unknown kind %r was skipped", entry.kind)
-        return None
-
-    def _take_question(self, shard: Shard, entry: Entry) -> bool:
-        """Handle an entry that concerns the layer itself; return whether it is one."""
-        match entry.kind:
-            case b"W":
-                self._answer_who(shard, *entry.head)
-            case b"A":
-                waiter = self._answers.pop(entry.head[0], None)
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(entry.body.decode().split())
-            case b"F":
-                self._groups.forget()
-            case _:
-                return False
-        return True
-
-    def take_event(self, shard: Shard, entry: Entry) -> None:
-        """Handle an event of a socket that has its home here."""
-
-    def missed(self, shard: Shard, count: int, since: float) -> None:
-        """So many group messages found the log full."""
-        logger.warning(
-            "%d group messages from %s were missed: this process did not read its log for %.1f s, "
-            "and CONFIG 'log_capacity' is %d",
-            count,
-            shard.name,
-            since,
-            self._log_capacity,
-        )
-        self._tell_gap(shard, "log_full", since)
 
     def books_to_publish(self, shard: Shard) -> list[Argument]:
         """Return the node's books, if they have changed and it is time."""
@@ -344,56 +288,27 @@ class RedisCore(BaseLayer):
         """The books have arrived."""
         self._ledger.published()
 
-    def _deliver(self, shard: Shard, entry: Entry) -> None:
-        local, expiry = entry.head
-        receiver = self._attached.get(f"{self.node}!{local}")
-        message = self._readable(entry)
-        if message is None:
-            return
-        self.books.accepted += 1
-        if receiver is None:
-            self.books.drop("gone")
-        elif not shard.reader.is_fresh(entry, int(expiry) / 1000):
-            self.books.expired += 1
-        elif not receiver.deliver(message, group=False):
-            self.books.drop("full")
+    # What other parts of the layer add.
 
-    def _fan_out(self, shard: Shard, entry: Entry) -> Awaitable[None] | None:
-        group, expiry = entry.head
-        members = self._membership.find(group, 0.0)
-        if members is None:
-            return None
-        message = self._readable(entry)
-        if message is None:
-            return None
-        if not shard.reader.is_fresh(entry, int(expiry) / 1000):
-            self.books.accepted += len(members.receivers)
-            self.books.expired += len(members.receivers)
-            return None
-        return self._membership.send(group, message, 0.0)
+    def take_entry(self, shard: Shard, entry: Entry) -> Awaitable[None] | None:
+        """Handle an entry of the node's log."""
+        raise NotImplementedError
+
+    def take_event(self, shard: Shard, entry: Entry) -> None:
+        """Handle an event of a socket that has its home here."""
+        raise NotImplementedError
+
+    def missed(self, shard: Shard, count: int, since: float) -> None:
+        """So many group messages found the log full."""
+        raise NotImplementedError
 
     def _tell_gap(self, shard: Shard, reason: str, since: float) -> None:
-        for channel, receiver in list(self._attached.items()):
-            groups = sorted(
-                group
-                for group in self._membership.groups_of(channel)
-                if self._shard_of(group) is shard
-            )
-            if groups or reason != "log_full":
-                receiver.gap(groups, reason, since)
-
-    # What other parts of the layer add.
+        raise NotImplementedError
 
     def _join_channel(self, group: str, channel: str, lasts: float) -> asyncio.Future[Any]:
         raise NotImplementedError
 
-    def _answer_who(self, shard: Shard, group: str, asker: str, token: str) -> None:
-        raise NotImplementedError
-
     def _in_hand(self) -> int:
-        raise NotImplementedError
-
-    def _hear_entry(self, shard: Shard, entry: Entry) -> bool:
         raise NotImplementedError
 
     async def statistics(self) -> Statistics:

@@ -10,6 +10,9 @@ from achannels.layers.membership import Membership
 from achannels.layers.redis.reader import Entry
 from achannels.layers.redis.shard import Shard
 
+_REMEMBERED = 10.0
+"""Seconds for which the last join or leave of a socket by another node is remembered."""
+
 
 class _State:
     """What the shard knows of this node in one group.
@@ -62,6 +65,7 @@ class Groups:
         self._is_attached = is_attached
         self._shard_of = shard_of
         self._states: dict[str, _State] = {}
+        self._latest: dict[tuple[str, str], tuple[tuple[int, int], float]] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._states)
@@ -111,10 +115,11 @@ class Groups:
         """A join was read: another node's of a socket here, or one of this node.
 
         Args:
-            entry: It has the group and the local part of the socket, empty for this node's own.
+            entry: It has the group, the local part of the socket, empty for this node's own, and
+                the id that the join had before it was repeated.
             receiver: The socket, if it still is there.
         """
-        group, local = entry.head
+        group, local, *_ = entry.head
         state = self._states.get(group)
         if state is None:
             state = self._states[group] = _State()
@@ -122,14 +127,32 @@ class Groups:
         state.version = max(state.version, entry.sequence)
         if local:
             state.inside = True
-            if receiver is not None:
+            if receiver is not None and self._is_news(entry):
                 self._membership.add(group, f"{self._node}!{local}", receiver, 0.0)
         self._leave_if_empty(group)
 
     def take_leave(self, entry: Entry) -> None:
         """Another node has ended the membership of a socket here."""
-        group, local = entry.head
-        self.discard(group, f"{self._node}!{local}")
+        group, local, *_ = entry.head
+        if self._is_news(entry):
+            self.discard(group, f"{self._node}!{local}")
+
+    def _is_news(self, entry: Entry) -> bool:
+        """Return whether nothing later is known of a membership: repeated entries come late."""
+        group, local, *before = entry.head
+        id = before[0] if before else entry.id.decode()
+        stamp, _, sequence = id.partition("-")
+        at = (int(stamp), int(sequence))
+        now = asyncio.get_running_loop().time()
+        while self._latest:
+            oldest = next(iter(self._latest))
+            if self._latest[oldest][1] > now - _REMEMBERED:
+                break
+            del self._latest[oldest]
+        known = self._latest.pop((group, local), None)
+        latest = known is None or known[0] < at
+        self._latest[group, local] = (at if known is None else max(at, known[0]), now)
+        return latest
 
     def forget(self) -> None:
         """All memberships have ended, everywhere."""

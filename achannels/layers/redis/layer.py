@@ -128,9 +128,7 @@ class RedisLayer(RedisRelay):
             if receiver is not None:
                 await self._groups.add(group, channel, receiver)
         else:
-            entry = f"J{group} {local}\n"
-            ttl = self._timing.group_ttl
-            await self._shard_of(group).submit("J", group, node, ttl, entry)
+            await self._far_memberships.join(self._shard_of(group), group, node, local)
 
     def _join_channel(self, group: str, channel: str, lasts: float) -> asyncio.Future[Any]:
         return self._shard_of(group).submit(
@@ -157,7 +155,7 @@ class RedisLayer(RedisRelay):
         elif node == self.node:
             await self._groups.leave(group, channel)
         else:
-            await self._shard_of(group).submit("W", node, f"L{group} {local}\n")
+            await self._far_memberships.leave(self._shard_of(group), group, node, local)
 
     async def group_send(self, group: str, content: Mapping[str, Any]) -> None:
         """Send to every member; see `achannels.contracts.ChannelLayer.group_send`.

@@ -17,6 +17,9 @@ logger = logging.getLogger("achannels.layer")
 COUNT = 256
 """Entries that are read at once."""
 
+_TURN = 0.002
+"""Seconds after which a long batch lets the loop run."""
+
 _BLOCK = 1_000
 """Milliseconds that the server waits for the first of them."""
 
@@ -88,7 +91,7 @@ class Reader:
         self._taken: Counter[str] = Counter()
         self._bytes = 0
         self._held: list[Entry] = []
-        self._uncommitted: list[tuple[int, int]] = []
+        self._uncommitted: list[int] = []
         self._publishing: list[Argument] = []
         self._caught_up = self._loop.time()
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
@@ -117,7 +120,7 @@ class Reader:
     def uncommitted(self, position: str) -> int:
         """Return how many direct messages were handled that a commit up to there leaves out."""
         sequence = int(position.partition("-")[2])
-        return sum(count for upto, count in self._uncommitted if upto > sequence)
+        return sum(each > sequence for each in self._uncommitted)
 
     def is_fresh(self, entry: Entry, expiry: float) -> bool:
         """Return whether an entry is younger than `expiry` seconds.
@@ -212,9 +215,9 @@ class Reader:
         self, entries: Sequence[tuple[bytes, list[bytes]]], mine: str, written: int
     ) -> None:
         began = self._loop.time()
+        until = began + _TURN
         if not entries and written > self._sequence:
             self._skip_to(written)
-        direct = 0
         for id, (_, data) in entries:
             entry = Entry(id, data)
             self._skip_to(entry.sequence - 1)
@@ -223,20 +226,20 @@ class Reader:
             self._bytes += len(data)
             if entry.kind == b"D":
                 self._taken[entry.head[0]] += 1
-                direct += 1
+                self._uncommitted.append(entry.sequence)
             if entry.kind == b"E":
                 self._held.append(entry)
                 continue
             waits = self._owner.take_entry(entry)
             if waits is not None:
-                if direct:
-                    self._uncommitted.append((entry.sequence, direct))
-                    direct = 0
                 await waits
-                if self._registration.incarnation != mine:
-                    return
-        if direct:
-            self._uncommitted.append((self._sequence, direct))
+            elif self._loop.time() > until:
+                await asyncio.sleep(0)
+            else:
+                continue
+            if self._registration.incarnation != mine:
+                return
+            until = self._loop.time() + _TURN
         if len(entries) < COUNT:
             self._caught_up = began
         self._pass_barriers()

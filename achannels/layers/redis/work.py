@@ -12,14 +12,14 @@ from achannels.contracts import DeadLetter, Home, Taken
 from achannels.exceptions import ChannelFull, InvalidName
 from achannels.layers import several
 from achannels.layers.counters import DEAD_LETTERS
-from achannels.layers.redis.core import RedisCore
+from achannels.layers.redis.intake import RedisIntake
 from achannels.layers.redis.queues import Letter
 from achannels.layers.redis.shard import Shard
 from achannels.names import check_channel
 from achannels.types import Content
 
 
-class RedisWork(RedisCore):
+class RedisWork(RedisIntake):
     """The part of `RedisLayer` that takes from named channels; see there."""
 
     def _start_over(self) -> None:
