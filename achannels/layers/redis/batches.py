@@ -187,11 +187,15 @@ class Batches:
             if operation.deadline <= now:
                 operation.fail(self._explain(operation, "refused", why))
         self._waiting = deque(each for each in self._waiting if not each.future.done())
-        if self.current is not None:
-            for operation in self.current.operations:
-                if operation.deadline <= now:
-                    outcome: Outcome = "unknown" if self.current.attempts else "refused"
-                    operation.fail(self._explain(operation, outcome, why))
+        batch = self.current
+        if batch is None:
+            return
+        outcome: Outcome = "unknown" if batch.attempts else "refused"
+        for operation in batch.operations:
+            if operation.deadline <= now:
+                operation.fail(self._explain(operation, outcome, why))
+        if not batch.attempts:
+            batch.operations = [each for each in batch.operations if not each.future.done()]
 
     def close(self, error: Callable[[Operation], Exception]) -> None:
         """Fail everything."""
