@@ -1,6 +1,7 @@
 """What every test of this repository gets: the kit's fixtures, no blocking calls, no leaks."""
 
 import inspect
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -15,7 +16,14 @@ settings.load_profile("achannels")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the plugin also where the package is not installed, only importable."""
+    """Load the plugin also where the package is not installed; take slow steps as they come.
+
+    The debug mode of asyncio warns of a step that takes 0.1 s, which on a busy machine is nobody's
+    mistake, and would fail the tests that expect no warning.
+    """
+    logging.getLogger("asyncio").addFilter(
+        lambda record: record.msg != "Executing %s took %.3f seconds"
+    )
     if not config.pluginmanager.is_registered(plugin):
         config.pluginmanager.register(plugin, "achannels")
 
