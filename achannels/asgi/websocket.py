@@ -109,7 +109,7 @@ class WebSocket(Client):
         logger.warning(
             "WebSocket %s: nobody accepted or refused it within %s s", self._path, timeout
         )
-        self.end(1013, now=True)
+        self.end(1006, now=True)
 
     # The life.
 

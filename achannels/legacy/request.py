@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
 
+from achannels.asgi.events import path_of
 from achannels.exceptions import RequestAborted, RequestTimeout
 from achannels.legacy.asgi import channel_layers
 from achannels.legacy.exceptions import ResponseLater
@@ -48,6 +49,9 @@ class AsgiRequest(ASGIRequest):
         body = self._read_body(content)
         super().__init__(_scope(content), BytesIO(body))
         self._body = body
+        self.path_info = self.META["PATH_INFO"] = path_of(
+            {"path": self.path, "root_path": self.script_name}
+        )
         self.META.setdefault("CONTENT_LENGTH", str(len(body)))
         self.META["SERVER_PROTOCOL"] = f"HTTP/{content.get('http_version', '1.1')}"
         if self.META["CONTENT_LENGTH"].isdecimal():

@@ -42,7 +42,12 @@ def test_path_and_method_are_required(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("root", "path", "info"),
-    [("/app", "/app/x/", "/x/"), ("/app", "/x/", "/x/"), ("/app", "/apple", "le")],
+    [
+        ("/app", "/app/x/", "/x/"),
+        ("/app", "/x/", "/x/"),
+        ("/app", "/apple", "/apple"),
+        ("/app", "/app", "/"),
+    ],
 )
 def test_the_root_path_is_a_prefix(root: str, path: str, info: str) -> None:
     made = request(path=path, root_path=root)
