@@ -19,14 +19,15 @@ IMPORTS = {
         "from achannels.sessions import channel_session"
     ),
     "from channels.routing import route": "from achannels import route",
-    "from channels.handler import AsgiHandler": (
-        "from achannels.django.handler import encode_response"
-    ),
+    "from channels.handler import": "from achannels.legacy.handler import",
 }
 """Lines of Channels 1.x, and what is written instead. Nothing else of a snippet is changed."""
 
 ASYNC = {
     r"^from achannels\.sync import": "from achannels import",
+    r"^from achannels\.legacy\.handler import AsgiHandler": (
+        "from achannels.django.handler import encode_response"
+    ),
     r"^def ": "async def ",
     r"^( *)for chunk in AsgiHandler\.": r"\1async for chunk in ",
     r"^( *)(Group\(|message\.reply_channel\.)": r"\1await \2",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection, models
 from django.db.models.signals import post_save
+from django.http import HttpRequest, HttpResponse
 
 from achannels import registry
 from achannels.asgi import Application, get_asgi_application
@@ -66,8 +67,20 @@ async def test_whoever_reads_the_blog_hears_what_is_saved(spelling: Spelling) ->
 
 
 @pytest.mark.django_db
-async def test_a_response_of_django_answers_a_request() -> None:
-    consumers = module("myapp.consumers", snippet("http consumer", "async def"))
+async def test_a_view_answers_a_request() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(f"{request.method} {request.path} {request.GET['name']}", status=201)
+
+    imports = today("from channels.handler import AsgiHandler, AsgiRequest", "def")
+    consumers = module("myapp.consumers", imports, snippet("view consumer"), view=view)
+    async with HttpClient(Application({"http.request": consumers.my_consumer})) as client:
+        answer = await client.get("/some/page?name=anna")
+    assert (answer.status, answer.text) == (201, "GET /some/page anna")
+
+
+@pytest.mark.django_db
+async def test_a_response_of_django_answers_a_request(spelling: Spelling) -> None:
+    consumers = module("myapp.consumers", snippet("http consumer", spelling))
     routing = module("myproject.routing", snippet("http routing"))
     assert consumers.http_consumer is not None
     async with HttpClient(Application(routing.channel_routing)) as client:
