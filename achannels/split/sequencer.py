@@ -1,0 +1,394 @@
+"""Sequencer: the events of one socket at its interface, each in exactly one place.
+
+The interface is the authority: it numbers the events, keeps each until the home has finished it,
+and counts the homes that the socket has had (the term). An event that a home may have begun is
+never handed to another one: when that home dies the event is lost, and the next home is told.
+"""
+
+from collections import deque
+from typing import Protocol
+
+from achannels.contracts import Home
+from achannels.split.event import Event, Phase, Place, Verdict
+
+WINDOW = 32
+"""Events of one socket that are not finished, before its client is not read any more."""
+
+WINDOW_BYTES = 256 * 1024
+"""The same in bytes."""
+
+
+class Port(Protocol):
+    """What a sequencer has done; each call returns at once."""
+
+    def offer(self, event: Event) -> None:
+        """Put the event onto a shared channel; the outcome comes as `offered` or `refused`."""
+
+    def forward(self, home: Home, event: Event) -> None:
+        """Put the event into the log of the home; the outcome comes with its `flight`."""
+
+    def acknowledge(self, home: Home, term: int) -> None:
+        """Tell a home that its `handback` or `resume` has arrived."""
+
+    def release(self, home: Home, term: int) -> None:
+        """Tell a home that it is not that in this term any more, if it still thinks so."""
+
+    def suspect(self) -> None:
+        """Call `give_up` after the layer's patience, unless `trust` is called before."""
+
+    def trust(self) -> None:
+        """Forget the last `suspect`."""
+
+    def later(self) -> None:
+        """Call `flow` in a moment: something was full."""
+
+    def over(self, event: Event, verdict: Verdict) -> None:
+        """The event has left the sequencer."""
+
+
+class Sequencer:
+    """The events of one socket, from the first to the one that ends it.
+
+    Attributes:
+        term: Rises whenever the socket loses its home.
+        home: Who handles its events, if anyone does.
+        phase: See `Phase`.
+        gap: Events were lost, and no home has finished an event that it was told so with.
+    """
+
+    __slots__ = (
+        "_backing",
+        "_dead_at",
+        "_events",
+        "_gap_told_with",
+        "_is_over",
+        "_next",
+        "_port",
+        "_size",
+        "gap",
+        "home",
+        "phase",
+        "term",
+    )
+
+    def __init__(self, port: Port) -> None:
+        self.term = 0
+        self.home: Home | None = None
+        self.phase = Phase.FREE
+        self.gap = False
+        self._port = port
+        self._events: deque[Event] = deque()
+        self._size = 0
+        self._next = 0
+        self._backing = False
+        self._gap_told_with = -1
+        self._is_over = False
+        self._dead_at: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the client may be read: the window is not full."""
+        return len(self._events) < WINDOW and self._size < WINDOW_BYTES
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the layer has every event, so that this node may go."""
+        return all(
+            event.place not in (Place.HERE, Place.OFFERING, Place.FLYING) for event in self._events
+        )
+
+    def find(self, number: int) -> Event | None:
+        """Return an event that is not over."""
+        first = self._events[0].number if self._events else self._next
+        index = number - first
+        return self._events[index] if 0 <= index < len(self._events) else None
+
+    def put(self, kind: str, body: bytes, *, last: bool = False) -> Event:
+        """Take the next event of the socket."""
+        event = Event(self._next, kind, body, last=last)
+        self._next += 1
+        self._is_over = last
+        self._events.append(event)
+        self._size += event.size
+        self.flow()
+        return event
+
+    def flow(self) -> None:
+        """Send what can be sent now."""
+        self._backing = False
+        if self.phase is Phase.HOMED and self.home is not None:
+            for event in list(self._events):
+                if event.place is Place.HERE:
+                    event.place = Place.FLYING
+                    event.flight += 1
+                    self._port.forward(self.home, event)
+        elif self.phase is Phase.FREE and self._events:
+            event = self._events[0]
+            event.place = Place.OFFERING
+            event.flight += 1
+            self._gap_told_with = event.number
+            self.phase = Phase.OFFERED
+            self._port.offer(event)
+
+    # What becomes of an offer.
+
+    def offered(self, number: int, flight: int) -> None:
+        """The shared channel has the event."""
+        event = self.find(number)
+        if event is not None and event.flight == flight and event.place is Place.OFFERING:
+            event.place = Place.OFFERED
+
+    def refused(self, number: int, flight: int) -> None:
+        """The shared channel is full; the event is only here."""
+        event = self.find(number)
+        if event is None or event.flight != flight or event.place is not Place.OFFERING:
+            return
+        event.place = Place.HERE
+        self.phase = Phase.FREE
+        self._port.later()
+
+    def unknown(self, number: int, flight: int) -> None:
+        """Nobody knows what became of the offer: the server lost its data. A home may have it."""
+        event = self.find(number)
+        if event is None or event.flight != flight or event.place is not Place.OFFERING:
+            return
+        event.place = Place.OFFERED
+        if self.phase is Phase.OFFERED:
+            self._suspect()
+
+    def homed(self, term: int, number: int, home: Home) -> None:
+        """The offered event was taken, and its taker is the home."""
+        event = self._waiting()
+        if event is None or term != self.term or number != event.number:
+            if term != self.term:
+                self._port.release(home, term)
+            return
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
+        event.place = Place.TAKEN
+        self._settle_at(home)
+
+    def expired(self, term: int, number: int) -> None:
+        """Nobody took the offered event within its expiry."""
+        event = self._waiting()
+        if event is None or term != self.term or number != event.number:
+            return
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
+        self._remove(event, "expired")
+        self._free()
+
+    # What becomes of a forward.
+
+    def placed(self, number: int, flight: int, position: int) -> None:
+        """The event is in the log of the home."""
+        event = self._flown(number, flight)
+        if event is not None:
+            event.place = Place.PLACED
+            event.position = position
+            self._landed()
+
+    def gone(self, number: int, flight: int) -> None:
+        """The home is not alive in this incarnation; the event is only here."""
+        event = self._flown(number, flight)
+        if event is None:
+            return
+        event.place = Place.HERE
+        if self.phase in (Phase.HOMED, Phase.HELD):
+            self._suspect()
+        self._landed()
+
+    def draining(self, number: int, flight: int) -> None:
+        """The home takes no more; the event is only here, and the home will hand the socket back."""
+        event = self._flown(number, flight)
+        if event is None:
+            return
+        event.place = Place.HERE
+        if self.phase is Phase.HOMED:
+            self.phase = Phase.HELD
+        self._landed()
+
+    def full(self, number: int, flight: int) -> None:
+        """The log of the home is full; the event is only here.
+
+        The home drops what came after it, since it takes the next number only.
+        """
+        event = self._flown(number, flight)
+        if event is None:
+            return
+        event.place = Place.HERE
+        if self.phase is Phase.HOMED:
+            for later in self._events:
+                if later.number > number and later.place in (Place.FLYING, Place.PLACED):
+                    self._recall(later)
+            if not self._backing:
+                self._backing = True
+                self._port.later()
+        self._landed()
+
+    def void(self, number: int, flight: int) -> None:
+        """Nobody knows what became of the event: the server lost its data, or this node its lease."""
+        event = self._flown(number, flight)
+        if event is not None:
+            event.place = Place.UNKNOWN
+            self._landed()
+
+    # What homes say.
+
+    def done(self, term: int, number: int) -> None:
+        """The home has finished all events up to this one."""
+        if term == self.term:
+            self._finish(number)
+
+    def handback(self, home: Home, term: int, number: int) -> None:
+        """The home leaves; it has finished what comes before `number`, and begun nothing else."""
+        self._port.acknowledge(home, term)
+        if term != self.term or self.phase in (Phase.FREE, Phase.SETTLING):
+            return
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
+        self._finish(number - 1)
+        for event in self._events:
+            self._recall(event)
+        self._free()
+
+    def resume(self, home: Home, term: int, number: int, finished: int) -> None:
+        """The home is registered anew, has all events before `number`, and finished so many."""
+        if term != self.term or self.phase in (Phase.FREE, Phase.SETTLING):
+            self._port.release(home, term)
+            return
+        self._port.acknowledge(home, term)
+        self._finish(finished)
+        if home == self.home and self.phase is not Phase.SUSPECT:
+            return
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
+        for event in self._events:
+            if event.number >= number:
+                self._recall(event)
+            else:
+                event.place = Place.TAKEN
+        self._settle_at(home)
+
+    # What the layer says.
+
+    def down(self, home: Home, position: int) -> None:
+        """The home is dead, and has taken nothing beyond this position of its log."""
+        if home != self.home:
+            return
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
+        self._bury(position)
+
+    def reset(self) -> None:
+        """The server lost its data: what was offered or placed and not taken is gone."""
+        event = self._waiting()
+        if event is not None and event.place is Place.OFFERING:
+            return  # its outcome is not there: it is offered anew, or `unknown`
+        if self.phase in (Phase.HOMED, Phase.HELD, Phase.OFFERED):
+            self._suspect()
+
+    def give_up(self) -> None:
+        """Patience is over: whatever the home may have is lost."""
+        if self.phase is not Phase.SUSPECT:
+            return
+        if self.home is not None:
+            self._port.release(self.home, self.term)
+        event = self._waiting()
+        if event is not None:
+            event.place = Place.HERE if event.last else Place.UNKNOWN
+        self._bury(None)
+
+    def fenced(self) -> bool:
+        """This node was declared dead: the home knows, and runs the disconnect if it has none.
+
+        Returns:
+            Whether the disconnect has not left this node, so that it may be claimed and put.
+        """
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
+        last = self._events[-1] if self._events else None
+        while self._events:
+            self._remove(self._events[-1], "lost")
+        self.home = None
+        self.phase = Phase.FREE
+        self.term += 1
+        if last is not None and last.last:
+            return last.place is Place.HERE
+        return not self._is_over
+
+    def _waiting(self) -> Event | None:
+        """Return the event on the shared channel; only the first can be there."""
+        event = self._events[0] if self._events else None
+        if event is not None and event.place in (Place.OFFERING, Place.OFFERED):
+            return event
+        return None
+
+    def _flown(self, number: int, flight: int) -> Event | None:
+        event = self.find(number)
+        if event is None or event.flight != flight or event.place is not Place.FLYING:
+            return None
+        return event
+
+    def _recall(self, event: Event) -> None:
+        """Have an event that the home has not begun, and never will, only here."""
+        event.place = Place.HERE
+        event.flight += 1
+
+    def _settle_at(self, home: Home) -> None:
+        self.home = home
+        self.phase = Phase.HOMED
+        self.flow()
+
+    def _suspect(self) -> None:
+        self.phase = Phase.SUSPECT
+        self._port.suspect()
+
+    def _finish(self, number: int) -> None:
+        while self._events and self._events[0].number <= number:
+            self._remove(self._events[0], "done")
+
+    def _remove(self, event: Event, verdict: Verdict) -> None:
+        self._events.remove(event)
+        self._size -= event.size
+        if verdict != "done":
+            self.gap = True
+        elif event.number == self._gap_told_with:
+            self.gap = False
+        self._port.over(event, verdict)
+
+    def _bury(self, position: int | None) -> None:
+        self.phase = Phase.SETTLING
+        self._dead_at = position
+        self._landed()
+
+    def _landed(self) -> None:
+        """Leave a dead home, once all outcomes are known."""
+        if self.phase is not Phase.SETTLING:
+            return
+        if any(event.place is Place.FLYING for event in self._events):
+            return
+        while self._events and self._may_be_begun(self._events[0]):
+            self._remove(self._events[0], "lost")
+        for event in self._events:
+            self._recall(event)
+        self._free()
+
+    def _may_be_begun(self, event: Event) -> bool:
+        """Return whether a dead home may have begun an event; if not, then none after it either."""
+        if event.place is Place.PLACED:
+            return self._dead_at is None or event.position <= self._dead_at
+        return event.place is not Place.HERE
+
+    def _free(self) -> None:
+        """The socket has no home: the next term begins."""
+        self.home = None
+        self.phase = Phase.FREE
+        self.term += 1
+        self.flow()
+
+
+__all__ = ["WINDOW", "WINDOW_BYTES", "Port", "Sequencer"]
