@@ -23,7 +23,7 @@ OUTSIDE = {
     "achannels.apps": {"django"},
     "achannels.codec": {"ormsgpack"},
     "achannels.django": {"asgiref", "django"},
-    "achannels.layers.redis": {"redis"},
+    "achannels.layers.redis": {"cryptography", "hiredis", "redis"},
     "achannels.legacy": {"asgiref", "django"},
     "achannels.serving": {"uvicorn", "websockets"},
     "achannels.testing": {"hypothesis", "pytest", "pytest_asyncio", "uvicorn", "websockets"},
