@@ -15,7 +15,6 @@ from achannels.contracts import Home, Origin
 from achannels.exceptions import ChannelFull
 from achannels.relay import HomeDraining, HomeGone
 
-
 Watcher = Callable[[], None]
 
 
