@@ -275,6 +275,7 @@ class RedisCore(BaseLayer):
 
     def renewed(self, shard: Shard) -> None:
         """The lease was renewed: what depends on the node's life goes on too."""
+        self._groups.renew(shard)
 
     def books_to_publish(self, shard: Shard) -> list[Argument]:
         """Return the node's books, if they have changed and it is time."""

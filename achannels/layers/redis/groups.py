@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from achannels.contracts import Receiver
 from achannels.exceptions import LayerUnavailable
@@ -12,6 +13,9 @@ from achannels.layers.redis.shard import Shard
 
 _REMEMBERED = 10.0
 """Seconds for which the last join or leave of a socket by another node is remembered."""
+
+_AT_ONCE = 500
+"""Groups that are renewed by one operation."""
 
 
 class _State:
@@ -65,6 +69,7 @@ class Groups:
         self._is_attached = is_attached
         self._shard_of = shard_of
         self._states: dict[str, _State] = {}
+        self._renew_at: dict[int, float] = {}
         self._latest: dict[tuple[str, str], tuple[tuple[int, int], float]] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -154,6 +159,18 @@ class Groups:
         self._latest[group, local] = (at if known is None else max(at, known[0]), now)
         return latest
 
+    def renew(self, shard: Shard) -> None:
+        """Have the keys of this node's groups live on, long before they would go by themselves."""
+        now = asyncio.get_running_loop().time()
+        if now < self._renew_at.get(shard.index, 0.0):
+            return
+        ttl = shard.timing.group_ttl
+        self._renew_at[shard.index] = now + ttl / 2000
+        groups = [group for group in self._states if self._shard_of(group) is shard]
+        for start in range(0, len(groups), _AT_ONCE):
+            renewing = shard.submit("O", ttl, *groups[start : start + _AT_ONCE], patient=True)
+            renewing.add_done_callback(_ignore)
+
     def forget(self) -> None:
         """All memberships have ended, everywhere."""
         self._membership.clear()
@@ -205,6 +222,12 @@ class Groups:
         elif error is None and not leave.result():
             state.inside = state.inside or state.version > version
         self._leave_if_empty(group)
+
+
+def _ignore(done: asyncio.Future[Any]) -> None:
+    """A registration that comes in between renews them too."""
+    if not done.cancelled():
+        done.exception()
 
 
 __all__ = ["Groups"]

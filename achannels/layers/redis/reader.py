@@ -230,19 +230,28 @@ class Reader:
             if entry.kind == b"E":
                 self._held.append(entry)
                 continue
-            waits = self._owner.take_entry(entry)
-            if waits is not None:
-                await waits
-            elif self._loop.time() > until:
+            waited = await self._take(entry)
+            if not waited:
+                if self._loop.time() <= until:
+                    continue
                 await asyncio.sleep(0)
-            else:
-                continue
             if self._registration.incarnation != mine:
                 return
             until = self._loop.time() + _TURN
         if len(entries) < COUNT:
             self._caught_up = began
         self._pass_barriers()
+
+    async def _take(self, entry: Entry) -> bool:
+        """Have the owner handle an entry; return whether that took a while."""
+        try:
+            waits = self._owner.take_entry(entry)
+            if waits is not None:
+                await waits
+        except Exception:
+            logger.exception("an entry of kind %r could not be handled", entry.kind)
+            return True
+        return waits is not None
 
     def _skip_to(self, sequence: int) -> None:
         """Notice a hole: messages that found the log full."""

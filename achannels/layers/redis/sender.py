@@ -58,6 +58,7 @@ class Sender:
         self._wake: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._trouble = ""
+        self._closed: Callable[[], Exception] | None = None
         self.written = 0
 
     def submit(
@@ -80,9 +81,13 @@ class Sender:
         """
         deadline = math.inf if patient else self._loop.time() + self._timeout
         operation = Operation(code, arguments, deadline, self._loop.create_future(), undo)
+        if self._closed is not None:
+            operation.fail(self._closed())
+            return operation.future
         self._batches.add(operation)
         if self._wake is not None:
-            self._wake.set_result(None)
+            if not self._wake.done():
+                self._wake.set_result(None)
             self._wake = None
         if self._timer is None and not patient:
             self._timer = self._loop.call_at(deadline, self._check_deadlines)
@@ -105,7 +110,8 @@ class Sender:
         self._batches.restart("the server had forgotten this node")
 
     def close(self, error: Callable[[], Exception]) -> None:
-        """Fail all that waits."""
+        """Fail all that waits, and all that is submitted later."""
+        self._closed = error
         if self._timer is not None:
             self._timer.cancel()
         self._batches.close(lambda operation: error())
@@ -126,8 +132,8 @@ class Sender:
                 batch.attempts -= 1
                 await self._pause(backoff, error)
                 continue
-            except RedisError as error:
-                self._refused(error)
+            except Exception as error:  # noqa: BLE001 - it goes to the callers
+                await self._refused(error)
                 return
             if self._batches.current is not batch:
                 continue
@@ -159,14 +165,16 @@ class Sender:
         await self._link.drop()
         await backoff.wait()
 
-    def _refused(self, error: RedisError) -> None:
+    async def _refused(self, error: Exception) -> None:
         """The server has run into an error within the batch, or has no memory for it."""
         text = str(error)
         no_memory = isinstance(error, OutOfMemoryError)
         if not no_memory:
-            logger.error("%s could not carry out a batch: %s", self._name, text)
+            logger.error("%s could not carry out a batch", self._name, exc_info=error)
         if self._batches.current is not None:
             self._batches.refuse(text, "refused" if no_memory else "unknown")
+        if not isinstance(error, RedisError):
+            await self._link.drop()
 
     def _check_deadlines(self) -> None:
         self._timer = None
