@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from achannels.layers.redis import RedisLayer
 from tests.redis.deployments import Cluster, Sentinels
 from tests.redis.proxy import Proxy, proxy
 from tests.redis.servers import BINARIES, Server, TlsServer, UserServer
 
+MakeLayer = Callable[..., Awaitable[RedisLayer]]
+Through = Callable[..., Awaitable[Proxy]]
 Start = Callable[[Callable[[], Server]], Awaitable[Server]]
 
 KINDS = ("valkey-9", "redis-7")
@@ -102,7 +105,7 @@ def prefix() -> str:
 
 
 @pytest.fixture
-async def through() -> AsyncIterator[Any]:
+async def through() -> AsyncIterator[Through]:
     """Starts proxies: `await through(server, **options)`."""
     async with AsyncExitStack() as stack:
 
@@ -110,3 +113,19 @@ async def through() -> AsyncIterator[Any]:
             return await stack.enter_async_context(proxy(server.port, **options))
 
         yield start
+
+
+@pytest.fixture
+async def layer(prefix: str, through: Through) -> AsyncIterator[MakeLayer]:
+    """Makes layers of one site, open, on an event loop that does not watch itself: `await layer(url, **config)`; they are closed before the proxies."""
+    asyncio.get_running_loop().set_debug(False)
+    made: list[RedisLayer] = []
+
+    async def make(*hosts: str, **config: Any) -> RedisLayer:
+        found = RedisLayer(list(hosts), **{"prefix": prefix, **config})
+        made.append(found)
+        await found.open()
+        return found
+
+    yield make
+    await asyncio.gather(*(each.aclose() for each in made))
