@@ -10,10 +10,12 @@ from typing import Any, TypeVar, overload
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import CreateError, SessionBase
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 from achannels.django.sessions import key_of, store_class
 from achannels.exceptions import ConsumeLater
-from achannels.legacy.decorators import first_or_second_argument, surrounded
+from achannels.legacy.decorators import MISSING, first_or_second_argument, given, surrounded
 from achannels.legacy.ordering import in_order
 from achannels.legacy.request import AsgiRequest
 
@@ -33,22 +35,22 @@ def session_for_reply_channel(reply_channel: str) -> SessionBase:
     Raises:
         ValueError: The engine keeps sessions in cookies.
     """
-    engine = getattr(settings, "CHANNEL_SESSION_ENGINE", None) or settings.SESSION_ENGINE
-    if engine == _COOKIES:
-        raise ValueError(
-            f"channel sessions cannot be kept by {engine!r}: a socket sets no cookies. "
-            "Set CHANNEL_SESSION_ENGINE to another engine."
-        )
     key = key_of(reply_channel)
-    session = _channel_store(engine)(session_key=key)
+    session = _channel_store()(session_key=key)
     session.keys()
     session._session_key = key  # loading what is not there has dropped it
     return session
 
 
 @lru_cache
-def _channel_store(engine: str) -> type[SessionBase]:
+def _channel_store() -> type[SessionBase]:
     """Return a store that keeps its key: whoever gives a session a new one means a browser's."""
+    engine = getattr(settings, "CHANNEL_SESSION_ENGINE", None) or settings.SESSION_ENGINE
+    if engine == _COOKIES:
+        raise ValueError(
+            f"channel sessions cannot be kept by {engine!r}: a socket sets no cookies. "
+            "Set CHANNEL_SESSION_ENGINE to another engine."
+        )
     store = store_class(engine)
 
     def cycle_key(self: SessionBase) -> None:
@@ -59,17 +61,24 @@ def _channel_store(engine: str) -> type[SessionBase]:
     return type(store.__name__, (store,), {**names, "cycle_key": cycle_key})
 
 
+@receiver(setting_changed)
+def _forget_store(*, setting: str, **kwargs: Any) -> None:
+    """Follow `override_settings` in tests."""
+    if setting in ("CHANNEL_SESSION_ENGINE", "SESSION_ENGINE"):
+        _channel_store.cache_clear()
+
+
 @contextmanager
 def _with_channel_session(message: Any) -> Iterator[None]:
-    session = getattr(message, "channel_session", None)
-    if session is not None:
+    session = given(message, "channel_session")
+    if session is not MISSING:
         try:
             yield
         finally:
             if getattr(session, "modified", False):
                 session.save()
         return
-    reply_channel = getattr(message, "reply_channel", None)
+    reply_channel = message._reply
     if reply_channel is None:
         raise ValueError(
             f"a channel session belongs to a reply channel, and the message on {message.channel} "
@@ -102,7 +111,7 @@ def channel_session(function: F) -> F:
 
 @contextmanager
 def _with_http_session(message: Any) -> Iterator[None]:
-    if hasattr(message, "http_session"):
+    if given(message, "http_session") is not MISSING:
         try:
             yield
         finally:
