@@ -9,7 +9,6 @@
 """
 
 import asyncio
-import logging
 import socket
 import sys
 import threading
@@ -200,13 +199,7 @@ def _make_server(server: Server, options: dict[str, Any]) -> "uvicorn.Server":
             **options,
         },
     )
-    logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)
     return Uvicorn(config)
-
-
-def _is_no_false_alarm(record: logging.LogRecord) -> bool:
-    """Pass over uvicorn's complaint about a refusal with an HTTP answer, which is complete."""
-    return record.msg != "ASGI callable returned without completing handshake."
 
 
 _INSTALL = 'Install it with: pip install "achannels[server]"'

@@ -1,5 +1,6 @@
 """The handshake of one socket: accepted or refused, once, by whoever says so first."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 
@@ -64,6 +65,9 @@ async def refuse(
     try:
         for event in denial(scope, status, reason, headers):
             await send(event)
+        # uvicorn closes the connection in the next turn. Before that it takes the end of an
+        # application that answered by HTTP for an incomplete handshake, and logs an error.
+        await asyncio.sleep(0)
     except OSError as error:
         logger.debug("a client left before it was refused: %r", error)
 

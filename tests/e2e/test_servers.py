@@ -126,6 +126,7 @@ async def test_a_refusal_is_readable(site: Site) -> None:
     else:
         assert await site.refusal("/members/") == (401, "members only")
         assert await site.refusal("/nothing/") == (404, "there is nothing at this path")
+    assert "without completing handshake" not in site.server.output
 
 
 async def test_a_foreign_origin_is_refused_and_the_own_is_not(site: Site) -> None:
