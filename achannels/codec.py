@@ -77,7 +77,10 @@ def encode(content: Mapping[str, Any], target: str, limit: int) -> Encoded:
 
 
 def pack(value: object) -> Encoded:
-    """Encode what one node tells another: any object of the types that messages carry."""
+    """Encode what one node tells another: any object of the types that messages carry.
+
+    `Encoded(body).decode()` brings it back; tuples come as lists.
+    """
     return Encoded(ormsgpack.packb(value, option=_STRICT))
 
 

@@ -34,7 +34,9 @@ class Statistics(TypedDict):
 class Receiver(Protocol):
     """What a node attaches to a reply channel: one socket, or one request.
 
-    It counts what becomes of a message that it took: `delivered`, or `dropped` with a reason.
+    The layer counts a message that a receiver took as accepted; the receiver counts what becomes of
+    it: `delivered`, or `dropped` with a reason. One that raises must not hurt the others: the layer
+    logs it and counts the message as `gone`.
     """
 
     @property
@@ -113,6 +115,7 @@ class ChannelLayer(Protocol):
         Raises:
             ConfigurationError: Another running loop of this process has receivers or listeners on
                 the layer.
+            LayerUnavailable: The layer's server does not answer.
             LayerClosed: The layer was closed.
         """
 
@@ -143,16 +146,36 @@ class ChannelLayer(Protocol):
         """
 
     async def receive(self, channel: str) -> Content:
-        """Wait for the next message of a channel. Cancelling loses no message."""
+        """Wait for the next message of a channel. Cancelling loses no message.
+
+        While the layer's server does not answer, it goes on waiting.
+
+        Raises:
+            InvalidName: `channel` is no channel name, or that of a socket or of another process.
+            LayerClosed: The layer was closed, before or meanwhile.
+        """
 
     async def receive_many(self, channels: Collection[str]) -> tuple[str, Content]:
-        """Wait for the next message of any of the channels; a busy one does not starve others."""
+        """Wait for the next message of any of the channels; a busy one does not starve others.
+
+        Raises:
+            ConfigurationError: `channels` is empty, or a `str`.
+            InvalidName: As for `receive`.
+            LayerClosed: As for `receive`.
+        """
 
     async def new_channel(self, prefix: str = "specific") -> str:
-        """Return a new name for a channel that only this process receives from."""
+        """Return a new name for a channel that only this process receives from.
+
+        It begins with the node's name and a `!`. Messages wait in it as in any named channel.
+        """
 
     async def group_add(self, group: str, channel: str) -> None:
-        """Make a channel a member. Every send that starts after this returned reaches it."""
+        """Make a channel a member. Every send that starts after this returned reaches it.
+
+        A reply channel that nobody is attached to joins nothing. The membership of any other
+        channel ends by itself, a set time (`group_expiry`) after its last `group_add`.
+        """
 
     async def group_discard(self, group: str, channel: str) -> None:
         """End a membership. No send that starts after this returned reaches the channel."""
@@ -175,7 +198,7 @@ class ChannelLayer(Protocol):
         """Drop all messages, counted as `rejected`, and all memberships."""
 
     async def statistics(self) -> Statistics:
-        """Return the books at this moment."""
+        """Return the books at this moment; a layer between processes says whose."""
 
     async def leave(self) -> None:
         """Leave the layer's servers in good order, so that nobody waits for this process.
@@ -185,13 +208,25 @@ class ChannelLayer(Protocol):
         """
 
     async def aclose(self) -> None:
-        """Close the layer: waiting receives raise `LayerClosed`, and so does all that follows."""
+        """Close the layer: waiting receives raise `LayerClosed`, and so does all that follows.
+
+        Idempotent.
+        """
 
     def attach(self, receiver: Receiver) -> str:
-        """Open a reply channel of this process and return its name; called on the layer's loop."""
+        """Open a reply channel of this process and return its name, which nobody can guess.
+
+        Raises:
+            ConfigurationError: Called on another loop than the layer's.
+            LayerClosed: The layer was closed.
+        """
 
     def detach(self, channel: str) -> None:
-        """Close a reply channel: it is in no group any more, and what is sent to it is `gone`."""
+        """Close a reply channel: it is in no group any more, and what is sent to it is `gone`.
+
+        What its receiver still holds stays pending until that is done with it. An unknown name, or
+        one of a closed layer, is no error.
+        """
 
 
 class Origin(NamedTuple):

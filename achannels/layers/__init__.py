@@ -218,7 +218,29 @@ if hasattr(os, "register_at_fork"):
 
 
 class BaseLayer:
-    """What layers do alike: their life, and that they live on one event loop."""
+    """What layers do alike: their life, and that they live on one event loop.
+
+    It is for layers of others too, though none has to inherit from it. The names with an underscore
+    that this text has are for subclasses, and stay as they are.
+
+    A subclass calls `super().__init__()` when it has taken its settings, and writes:
+
+    - `_begin()`: make the state of an empty layer. Called by `__init__`, and in a forked child:
+      connections and tasks of before are then the parent's, to be kept and never touched.
+    - `_check_free()`: raise `ConfigurationError` if receivers or listeners are on the layer, so that
+      its home must not change while it runs.
+    - `_let_go()`, a coroutine: end what lives on the home loop, since another loop takes over.
+    - `_moved(home)`: the home loop has stopped without that, and the running one took its place.
+    - `_close()`, a coroutine on the home loop: let go of everything, and wake who waits.
+
+    It may use:
+
+    - `_home.call(make, undo)`: await a coroutine on the home loop; see `Home.call`.
+    - `_at_home(function, *args)`: the same for a plain function.
+    - `_soon(function, *args)`: have a function called on the home loop, without waiting for it.
+    - `_check_home()`: raise `ConfigurationError` where the home loop is not the running one.
+    - `_closed`, and `_refuse(consequence)`, which raises `LayerClosed`.
+    """
 
     def __init__(self) -> None:
         self._home = Home(self._moved, self._begin)

@@ -11,6 +11,7 @@ from django.db.models.signals import post_save
 from achannels import patterns
 from tests.docs.models import MODELS
 from tests.docs.snippets import file, forget_files, run
+from tests.layers.thirdparty.layer import HubLayer
 
 SIGNALS = (post_save, user_logged_out)
 
@@ -22,6 +23,7 @@ def _readers_apps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(patterns, "_registered", dict(patterns._registered))
     for model in MODELS:
         setattr(file(f"{model._meta.app_label}.models"), model.__name__, model)
+    vars(file("hublayer"))["HubLayer"] = HubLayer
     yield
     forget_files()
     for signal, before in zip(SIGNALS, receivers, strict=True):

@@ -96,12 +96,20 @@ class SuiteBase:
     Attributes:
         tick: Seconds between two things that must be told apart by time; 1 or more costs nothing
             when `pass_time` advances a clock.
+        silence: Seconds after which a channel counts as empty: longer than a message that is there
+            takes to come.
     """
 
     tick: float = 0.2
+    silence: float = 0.02
 
     async def make_layer(self, **config: Any) -> ChannelLayer:
-        """Return a new, empty layer; `config` holds keys of `CONFIG`."""
+        """Return a new, empty layer.
+
+        Args:
+            **config: Settings that each layer has, with these meanings: `capacity`,
+                `channel_capacity`, `expiry`, `channel_expiry`, `group_expiry`, `message_size`.
+        """
         raise NotImplementedError("make_layer() must return a new layer made with **config")
 
     async def pass_time(self, seconds: float) -> None:
@@ -133,7 +141,7 @@ class SuiteBase:
     async def is_empty(self, layer: ChannelLayer, channel: str) -> bool:
         """Return whether nothing can be received from a channel now."""
         try:
-            async with asyncio.timeout(0.02):
+            async with asyncio.timeout(self.silence):
                 await layer.receive(channel)
         except TimeoutError:
             return True

@@ -58,8 +58,7 @@ class GroupTests(SuiteBase):
         """Members see the sends of several senders to one group in the same order."""
         async with self.layer() as layer:
             sockets = [Connection(layer) for _ in range(2_000)]
-            for socket in sockets:
-                await layer.group_add("room", socket.channel)
+            await asyncio.gather(*(layer.group_add("room", each.channel) for each in sockets))
 
             async def talk(sender: int) -> None:
                 for n in range(5):
