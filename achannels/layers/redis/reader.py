@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -91,6 +91,7 @@ class Reader:
         self._taken: Counter[str] = Counter()
         self._bytes = 0
         self._held: list[Entry] = []
+        self._in_doubt = False
         self._uncommitted: list[int] = []
         self._publishing: list[Argument] = []
         self._caught_up = self._loop.time()
@@ -103,6 +104,7 @@ class Reader:
         self._taken.clear()
         self._bytes = 0
         self._held.clear()
+        self._in_doubt = False
         self._uncommitted.clear()
         self._caught_up = self._loop.time()
         for _, barrier in self._barriers:
@@ -140,16 +142,42 @@ class Reader:
             await registration.ready.wait()
             mine = registration.incarnation
             try:
-                accepted = await self._read(mine)
+                accepted = await self._confirm(mine) and await self._read(mine)
                 backoff.reset()
             except (Unsettled, RedisError) as error:
                 logger.debug("cannot read the log at %s: %s", registration.prefix, error)
+                self._in_doubt = True
                 await self._link.drop()
                 await backoff.wait()
                 continue
             if not accepted:
                 self._held.clear()
                 await registration.register_again(mine)
+
+    async def _confirm(self, mine: str) -> bool:
+        """Commit on a new connection before anything else; return whether the node is accepted.
+
+        A server that has lost its data says so now, and not when the node's log, which others
+        write into meanwhile in vain, is read next.
+        """
+        if not self._in_doubt:
+            return True
+        answer = await self._link.call(
+            COMMIT, self._registration.key, self._commit(always=True) or ()
+        )
+        return await self._judge(answer, mine)
+
+    async def _judge(self, answer: list[bytes], mine: str) -> bool:
+        """Take the answer to a commit; return whether the node is accepted."""
+        if answer[0] == b"MOVING":
+            raise Unsettled("the shard is moving to another server")
+        if answer[0] != b"OK":
+            await self._link.drop()
+            return False
+        if self._registration.incarnation == mine:
+            self._in_doubt = False
+            self._committed()
+        return True
 
     async def _read(self, mine: str) -> bool:
         """Commit what was read, read on, and hand over; return whether the node is accepted."""
@@ -163,15 +191,10 @@ class Reader:
         commands.append(("XREAD", "COUNT", COUNT, "BLOCK", _BLOCK, "STREAMS", log, self.last))
         async with link.guard(_BLOCK / 1000):
             await link.send(commands)
-            answer = await link.read() if commit is not None else None
-            if answer is not None and not isinstance(answer, Exception):
-                if answer[0] == b"MOVING":
-                    raise TimeoutError
-                if answer[0] != b"OK":
-                    await link.drop()
-                    return False
-                if registration.incarnation == mine:
-                    self._committed()
+            answer: Any = await link.read() if commit is not None else None
+            committed = answer is not None and not isinstance(answer, Exception)
+            if committed and not await self._judge(answer, mine):
+                return False
             streams = await link.read()
         if isinstance(answer, NoScriptError):
             await link.load()
@@ -183,14 +206,17 @@ class Reader:
             await self._hand_over(streams[0][1] if streams else (), mine, written)
         return True
 
-    def _commit(self) -> list[Argument] | None:
+    def _commit(self, *, always: bool = False) -> list[Argument] | None:
         """Return the arguments of a commit, if there is anything to commit."""
+        registration = self._registration
         self._publishing = self._owner.books_to_publish()
-        if self.last == self._registration.committed and not self._publishing:
+        if self.last == registration.committed and not self._publishing and not always:
             return None
         arguments: list[Argument] = [
-            *self._registration.head,
+            *registration.head,
             self.last,
+            registration.committed,
+            registration.candidate,
             self._bytes,
             len(self._taken),
         ]

@@ -5,7 +5,6 @@
 if redis.call('HGET', META, 'epoch') ~= EPOCH then return {'EPOCH'} end
 local log = log_of(NODE)
 if not log or log.inc ~= INC then return {'FENCED'} end
-local function sequence(id) return tonumber(string.match(id, '-(%d+)$')) end
 if sequence(log.pos) < sequence(ARGV[4]) then return begin_epoch(ARGV[5]) end
 redis.call('HINCRBY', P .. 'hb', NODE, 1)
 for _, key in ipairs({'n:', 'log:', 'cap:', 'ng:', 'nw:', 'b:'}) do

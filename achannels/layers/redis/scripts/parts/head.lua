@@ -14,6 +14,8 @@ local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
 local function int(number) return string.format('%.0f', number) end
 
+local function sequence(id) return tonumber(string.match(id, '-(%d+)$')) end
+
 local added = {}
 
 -- Counts in the shard's books; written once by `write_back`.
