@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import random
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -20,6 +21,12 @@ logger = logging.getLogger("achannels.server")
 
 EMBEDDED = ("websocket.", "http.")
 """Channels whose messages are handled where the socket is, and never queue."""
+
+_BATCH = 20
+"""Sockets that are closed at once when the node stops."""
+
+_CLOSED_PER_SECOND = 1000
+"""How fast, unless half of `drain_timeout` is shorter."""
 
 _LAST_WORDS = 1.0
 """Seconds for the disconnect handlers of sockets whose handlers had to be cancelled."""
@@ -89,6 +96,8 @@ class Node:
             ConfigurationError: The layer lives on another loop.
         """
         await self.layer.open()
+        for tell in starting:
+            await tell(self)
 
     def work(self) -> None:
         """Start the worker, if there are background channels and it does not run.
@@ -115,8 +124,7 @@ class Node:
             self._running.cancel()
             await asyncio.wait([self._running])
             self._running = None
-        for socket in list(self.sockets):
-            socket.end(1012)
+        await self._close_sockets(deadline)
         if self.worker is not None:
             await self.worker.stop(max(0.0, deadline - self.loop.time()))
             self.worker = None
@@ -164,6 +172,18 @@ class Node:
         self._tasks.discard(task)
         _report(task)
 
+    async def _close_sockets(self, deadline: float) -> None:
+        """Close all sockets in batches, spread with jitter, so that not all come back at once."""
+        sockets = list(self.sockets)
+        random.shuffle(sockets)
+        spread = min(len(sockets) / _CLOSED_PER_SECOND, (deadline - self.loop.time()) / 2)
+        for start in range(0, len(sockets), _BATCH):
+            if start:
+                jitter = random.uniform(0.5, 1.5)
+                await asyncio.sleep(spread * _BATCH / len(sockets) * jitter)
+            for socket in sockets[start : start + _BATCH]:
+                socket.end(1012)
+
     async def _wait_emptied(self, timeout: float) -> None:
         if self.sockets:
             self._emptied = self.loop.create_future()
@@ -180,6 +200,9 @@ class Node:
                 return
 
 
+starting: list[Callable[[Node], Awaitable[None]]] = []
+"""Awaited by each node that has opened its layer, before it serves anything."""
+
 nodes: WeakSet[Node] = WeakSet()
 """The nodes of this process that were not stopped; tests look for leaks in them."""
 
@@ -189,4 +212,4 @@ def _report(task: asyncio.Task[None]) -> None:
         logger.error("a task of the node failed", exc_info=task.exception())
 
 
-__all__ = ["EMBEDDED", "Ending", "Node", "nodes"]
+__all__ = ["EMBEDDED", "Ending", "Node", "nodes", "starting"]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from achannels import dispatch, routing
-from achannels.asgi import Application
+from achannels.asgi import Application, node
 from achannels.asgi.settings import defaults
 from achannels.django import conf as django_conf
-from achannels.legacy import alias, conf, custom
+from achannels.legacy import alias, conf, custom, ready
 from achannels.legacy import dispatch as legacy_dispatch
 from achannels.legacy.project import LegacyProject
 
@@ -40,11 +40,13 @@ def old_ways(old_names: None) -> Iterator[None]:
     defaults.update(conf.DEFAULTS)
     custom.install()
     legacy_dispatch.install()
+    ready.install()
     before = django_conf.set_project(LegacyProject())
     yield
     django_conf.set_project(before)
     dispatch.compilers.remove(legacy_dispatch.compile_plain)
     routing.adapters.remove(custom.adapt)
+    node.starting.clear()
     defaults.clear()
 
 
