@@ -13,6 +13,7 @@ from achannels.asgi.events import path_of
 from achannels.asgi.node import Node
 from achannels.asgi.origin import HostCheck, OriginCheck
 from achannels.asgi.settings import SettingKeywords, Settings, resolve
+from achannels.asgi.signals import Signals
 from achannels.asgi.websocket import WebSocket
 from achannels.auth import get_user_loader
 from achannels.consumers.threads import Threads
@@ -66,6 +67,7 @@ class Application:
         self._lifespan: Callable[[Any], Any] | None = resolve("lifespan", self.settings.lifespan)
         self._around: list[Any] = []
         self._entering = False
+        self._signals = Signals(self._stop_node)
         self._routes_http = "http.request" in self.router.channels
         self.hosts: HostCheck | None = None
         self.channel_sessions: ChannelSessions | None = None
@@ -111,6 +113,7 @@ class Application:
                 await around.__aenter__()
                 self._around.append(around)
             node.work()
+            self._signals.install()
         except BaseException:
             await self.__aexit__(*sys.exc_info())
             raise
@@ -119,16 +122,22 @@ class Application:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._signals.remove()
         node = self._node
         try:
-            if node is not None:
+            if node is not None and not node.stopped:
                 await node.stop()
-                self._node = None
+            self._node = None
         finally:
             if self._around:
                 await self._around.pop().__aexit__(*exc_info)
             if node is not None:
                 await node.layer.leave()
+
+    async def _stop_node(self) -> None:
+        """Stop the node before the server ends: it stays the application's, and refuses sockets."""
+        if self._node is not None:
+            await self._node.stop()
 
     async def node(self) -> Node:
         """Return the node of the running loop, started."""
@@ -137,7 +146,7 @@ class Application:
             node is not None
             and node.loop is asyncio.get_running_loop()
             and node.layer is self.layer
-            and not node.stopped
+            and (self._signals.came or not node.stopped)
         ):
             return node
         return await self._start()

@@ -1,0 +1,86 @@
+"""A signal that ends uvicorn stops the node first, while sockets can still be told."""
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any
+
+logger = logging.getLogger("achannels.server")
+
+Before = Callable[[int, FrameType | None], Any]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Signals:
+    """Stands before uvicorn's own handlers of SIGINT and SIGTERM.
+
+    uvicorn closes all sockets at once, waits for their handlers without limit, and ends the
+    application's lifespan last. So at the first signal the node stops: its sockets are closed in
+    batches, its handlers have `drain_timeout` seconds. Then, or at a second signal, the server gets
+    the signal. Other servers, and programs with handlers of their own, are left alone.
+
+    Args:
+        stop: Stops the node.
+    """
+
+    def __init__(self, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._stop = stop
+        self._before: dict[int, Before] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def came(self) -> bool:
+        """Whether a signal has come, so that no new node is made."""
+        return self._task is not None
+
+    def install(self) -> None:
+        """Take the place of uvicorn's handlers, if they are there and this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler) and _is_uvicorns(handler):
+                self._before[number] = handler
+                signal.signal(number, self._handle)
+        self._loop = asyncio.get_running_loop()
+
+    def remove(self) -> None:
+        """Give uvicorn its place back."""
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, handler)
+        self._before.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        loop = self._loop
+        if self._task is not None or loop is None or not loop.is_running():
+            self._before[number](number, frame)
+        else:
+            loop.call_soon_threadsafe(self._begin, number)
+
+    def _begin(self, number: int) -> None:
+        if self._task is None and self._loop is not None:
+            self._task = self._loop.create_task(self._stop(), name="achannels stop")
+            self._task.add_done_callback(lambda done: self._pass_on(number, done))
+
+    def _pass_on(self, number: int, done: asyncio.Task[None]) -> None:
+        handler = self._before.get(number)
+        if handler is not None:
+            handler(number, None)
+        if not done.cancelled() and done.exception() is not None:
+            logger.error("the node did not stop cleanly", exc_info=done.exception())
+
+
+def _is_uvicorns(handler: Any) -> bool:
+    uvicorn = sys.modules.get("uvicorn.server")
+    owner = getattr(handler, "__self__", None)
+    return uvicorn is not None and type(owner) is uvicorn.Server
+
+
+__all__ = ["Signals"]

@@ -1,0 +1,34 @@
+"""An application whose consumers tell what becomes of their sockets; `hang` never returns."""
+
+import asyncio
+import os
+import sys
+
+from achannels import Group, Message, route
+from achannels.asgi import Application
+from achannels.layers.memory import MemoryLayer
+
+
+async def connect(message: Message) -> None:
+    await Group("all").add(message.reply_channel)
+    await message.reply_channel.send({"accept": True})
+
+
+async def receive(message: Message) -> None:
+    await message.reply_channel.send({"text": "heard"})
+    await asyncio.sleep(3600)
+
+
+async def disconnect(message: Message) -> None:
+    sys.stdout.write(f"disconnect {message['code']}\n")
+
+
+application = Application(
+    [
+        route("websocket.connect", connect),
+        route("websocket.receive", receive),
+        route("websocket.disconnect", disconnect),
+    ],
+    layer=MemoryLayer(),
+    drain_timeout=float(os.environ["DRAIN"]),
+)

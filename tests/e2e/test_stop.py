@@ -1,0 +1,87 @@
+"""Plain uvicorn, ended by a signal: every disconnect runs, and it ends in time."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+
+from tests.e2e.server import Server
+
+APPS = Path(__file__).parent / "apps"
+COMMAND = ("-m", "uvicorn", "stopping:application", "--port", "{port}", "--ws", "websockets-sansio")
+SOCKETS = 300
+
+
+@pytest.fixture
+def running(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The application with a deadline for its end."""
+    with Server(*COMMAND, folder=APPS, more={"DRAIN": str(request.param)}, patience=30.0) as found:
+        yield found
+
+
+def deadline(seconds: float) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("running", [seconds], indirect=True)
+
+
+async def come(port: int, count: int) -> list[ClientConnection]:
+    found: list[ClientConnection] = []
+    for start in range(0, count, 50):
+        some = range(start, min(start + 50, count))
+        found += await asyncio.gather(*(connect(f"ws://127.0.0.1:{port}/") for _ in some))
+    return found
+
+
+async def codes(sockets: list[ClientConnection]) -> set[int | None]:
+    await asyncio.gather(*(socket.wait_closed() for socket in sockets))
+    return {socket.close_code for socket in sockets}
+
+
+@deadline(10)
+async def test_sigterm_runs_every_disconnect_and_closes_with_1012(running: Server) -> None:
+    sockets = await come(running.port, SOCKETS)
+    output, found = await asyncio.gather(asyncio.to_thread(running.stop), codes(sockets))
+    assert found == {1012}
+    assert output.count("disconnect 1012\n") == output.count("disconnect") == SOCKETS
+
+
+@deadline(1)
+async def test_a_handler_that_hangs_holds_nobody_up_beyond_the_deadline(running: Server) -> None:
+    sockets = await come(running.port, 20)
+    await sockets[0].send("hang")
+    assert await sockets[0].recv() == "heard"
+    began = time.monotonic()
+    output, found = await asyncio.gather(asyncio.to_thread(running.stop), codes(sockets))
+    took = time.monotonic() - began
+    assert found == {1012}
+    assert output.count("disconnect 1012\n") == 20
+    assert 1 <= took < 10
+
+
+@deadline(3600)
+async def test_a_second_signal_ends_the_wait(running: Server) -> None:
+    running.calm = False  # asyncio tells what was cut off
+    (socket,) = await come(running.port, 1)
+    await socket.send("hang")
+    assert await socket.recv() == "heard"
+    process = running._process
+    assert process is not None
+    process.terminate()
+    async with asyncio.timeout(20):
+        while (status := await refused(running.port)) != 503:
+            assert status is None
+    process.send_signal(signal.SIGINT)
+    await asyncio.to_thread(running.stop, signal.SIGINT)
+
+
+async def refused(port: int) -> int | None:
+    """Return the status with which a new socket is refused, if it is."""
+    try:
+        async with connect(f"ws://127.0.0.1:{port}/"):
+            return None
+    except InvalidStatus as error:
+        return error.response.status_code
