@@ -14,7 +14,7 @@ from achannels.layers import BaseLayer
 from achannels.layers.counters import Counters
 from achannels.layers.mailbox import ByChannel, check_count, check_seconds
 from achannels.layers.membership import Membership, Receivers
-from achannels.layers.redis.encryption import Cipher
+from achannels.layers.redis.encryption import Cipher, check_plain
 from achannels.layers.redis.far import FarMemberships
 from achannels.layers.redis.groups import Groups
 from achannels.layers.redis.inspection import Problem, inspect
@@ -242,7 +242,7 @@ class RedisCore(BaseLayer):
         return self._cipher.encrypt(body) if self._cipher is not None else body
 
     def _decrypt(self, body: bytes) -> bytes:
-        return self._cipher.decrypt(body) if self._cipher is not None else body
+        return self._cipher.decrypt(body) if self._cipher is not None else check_plain(body)
 
     def _milliseconds(self, channel: str) -> int:
         return int(self._expiry[channel] * 1000)

@@ -107,6 +107,17 @@ class Cipher:
         self._known[head] = key
 
 
+def check_plain(data: bytes) -> bytes:
+    """Return `data` as it is, if it is not encrypted.
+
+    Raises:
+        Undecipherable: It is, and there is no key.
+    """
+    if data.startswith(_VERSION):
+        raise Undecipherable("it is encrypted, and CONFIG 'symmetric_encryption_keys' has no key")
+    return data
+
+
 def _derive(key: bytes, head: bytes) -> "AESGCM":
     return AESGCM(HKDF(hashes.SHA256(), 32, head, _PURPOSE).derive(key))
 
@@ -126,4 +137,4 @@ def _check(key: Any, number: int) -> bytes:
     return found
 
 
-__all__ = ["LEAST", "Cipher", "Undecipherable"]
+__all__ = ["LEAST", "Cipher", "Undecipherable", "check_plain"]

@@ -1,6 +1,7 @@
 """Named channels as this node uses them: it takes what it has room for, and gives back the rest."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,10 @@ from achannels.codec import Encoded
 from achannels.contracts import Origin
 from achannels.exceptions import LayerUnavailable
 from achannels.layers.counters import Counters
+from achannels.layers.redis.encryption import Undecipherable
 from achannels.layers.redis.shard import Shard
+
+logger = logging.getLogger("achannels.layer")
 
 _POLL = 1.0
 """Seconds after which who waits looks again, should the node that was told of a message have died."""
@@ -276,12 +280,24 @@ class Queues:
         return answer
 
     def _store(self, answer: list[Any]) -> int:
+        """Keep what came; a message that no key opens is counted, and a durable one waits again."""
+        count = 0
         for each in answer[2:]:
-            letter = Letter(each, self._decrypt)
-            self._stock.setdefault(letter.channel, deque()).append(letter)
-            if not letter.id:
+            is_kept = bool(each[1])
+            if not is_kept:
                 self._books.accepted += 1
-        return len(answer) - 2
+            try:
+                letter = Letter(each, self._decrypt)
+            except Undecipherable as error:
+                logger.error(
+                    "a message on %s was written with another key: %s", each[0].decode(), error
+                )
+                if not is_kept:
+                    self._books.drop("rejected")
+                continue
+            self._stock.setdefault(letter.channel, deque()).append(letter)
+            count += 1
+        return count
 
     def _take_back(self, answer: list[Any]) -> None:
         """Messages came for a caller that was cancelled meanwhile."""
