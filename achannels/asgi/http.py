@@ -228,14 +228,15 @@ class Request:
 
     async def _late(self, part: Part) -> None:
         books = self._node.layer.books
+        sent = False
         try:
             sent = await self._put(part)
         finally:
             self._waiting -= 1
-        if sent:
-            books.delivered += 1
-        else:
-            books.drop("gone")
+            if sent:
+                books.delivered += 1
+            else:
+                books.drop("gone")
 
     async def _put(self, part: Part) -> bool:
         """Send a part in its turn; return whether the client could still be told."""
