@@ -313,11 +313,10 @@ class Mailboxes:
             if channel is None:
                 self._round = iter(list(self._boxes))
                 return
-            box = self._boxes.get(channel)
-            if box is not None:
-                box.expire(now)
-                if not box.pending and not box.waiters:
-                    del self._boxes[channel]
+            box = self._boxes[channel]
+            box.expire(now)
+            if not box.pending and not box.waiters:
+                del self._boxes[channel]
 
     def count(self, now: float) -> int:
         """Drop all that has expired and return how many messages wait."""
