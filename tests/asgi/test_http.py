@@ -11,7 +11,7 @@ import pytest
 
 from achannels import Channel, Group, Message, consumer, route, sync
 from achannels.asgi import Application
-from achannels.exceptions import DenyConnection, Reject, RequestAborted
+from achannels.exceptions import ChannelFull, DenyConnection, InvalidContent, Reject, RequestAborted
 from achannels.layers.memory import MemoryLayer
 from achannels.testing import HttpClient
 from achannels.types import Receive, Scope, Send
@@ -45,6 +45,23 @@ def http_scope(path: str = "/", method: str = "GET") -> dict[str, Any]:
         "query_string": b"",
         "headers": [(b"host", b"testserver")],
     }
+
+
+async def answered(app: Application, send: Send | None = None) -> RecordingSend:
+    """Serve a request whose client stays, and return what was sent to it."""
+    recording = RecordingSend()
+    receive = ScriptedReceive({"type": "http.request", "body": b""})
+    async with app:
+        await app(http_scope(), receive, send or recording)
+    return recording
+
+
+async def member(layer: MemoryLayer) -> Channel:
+    """Return the channel of the request that waits."""
+    while not (names := await layer.group_channels("waiting")):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    [name] = names
+    return Channel(name)
 
 
 # Answers.
@@ -448,3 +465,150 @@ async def test_nothing_of_a_request_is_logged_above_info(caplog: pytest.LogCaptu
         response = await client.post("/", json={"a": 1})
     assert response.text == f"{len(json.dumps({'a': 1}))} bytes"
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+# Parts.
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (
+            {"body": b"typo"},
+            (
+                "content has the key 'body', which a request has no use for; it takes status, headers, "
+                "content and more_content."
+            ),
+        ),
+        *[
+            ({"status": status}, f"content['status'] is {status!r}; it is an HTTP status.")
+            for status in (99, 600, "200", True, 2.0)
+        ],
+        (
+            {"content": "text"},
+            "content['content'] is of type str; it is bytes. Send text.encode().",
+        ),
+        (
+            {"headers": [("x", "y")]},
+            "content['headers'] is [('x', 'y')]; it is a list of (name, value), both bytes.",
+        ),
+    ],
+)
+async def test_a_part_that_no_response_has_is_refused_at_its_line(
+    part: dict[str, Any], text: str
+) -> None:
+    async def wrong(message: Message) -> None:
+        with pytest.raises(InvalidContent) as error:
+            await message.reply_channel.send(part)
+        assert str(error.value) == text
+        await message.reply_channel.send({"content": bytearray(b"right"), "headers": None})
+
+    sent = await answered(application(route("http.request", wrong)))
+    assert [event.get("status") for event in sent.events] == [200, None]
+    assert sent.events[1]["body"] == b"right"
+
+
+async def test_a_body_is_read_once_and_told_twice() -> None:
+    async def twice(message: Message) -> None:
+        both = await message.body() + await message.body()
+        await message.reply_channel.send({"content": both})
+
+    async with HttpClient(application(route("http.request", twice))) as client:
+        assert (await client.post("/", b"ab")).body == b"abab"
+
+
+async def test_a_consumer_that_gives_up_reading_can_answer() -> None:
+    async def impatient(message: Message) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(message.body(), 0.01)
+        await message.reply_channel.send({"status": 408, "content": b"too slow"})
+
+    client = HttpClient(application(route("http.request", impatient)))
+    async with client, client.stream("POST", "/", body=None) as exchange:
+        await exchange.send(b"half")
+        await exchange.started()
+        assert exchange.status == 408
+
+
+async def test_what_is_sent_to_an_answered_request_is_gone(channel_layer: MemoryLayer) -> None:
+    async def answer(message: Message) -> None:
+        await message.reply_channel.send({"content": b"done"})
+        await Channel(message.reply_channel.name).send({"content": b"late"})
+
+    await answered(application(route("http.request", answer)))
+    assert channel_layer.books.dropped["gone"] == 1
+
+
+async def test_parts_of_a_request_that_wait_are_bounded(channel_layer: MemoryLayer) -> None:
+    app = application(route("http.request", wait), outbox_capacity=1)
+    async with HttpClient(app) as client:
+        asking = asyncio.create_task(client.get("/"))
+        channel = await member(channel_layer)
+        await channel.send({"content": b"1", "more_content": True})
+        with pytest.raises(ChannelFull) as error:
+            await channel.send({"content": b"2"})
+        assert (error.value.channel, error.value.capacity) == (channel.name, 1)
+        await Group("waiting").send({"content": b"3"})
+        await asyncio.sleep(0)
+        await channel.send({"content": b"4"})
+        assert (await asking).body == b"14"
+    assert channel_layer.books.dropped["full"] == 1
+
+
+async def test_a_late_part_that_the_server_refuses_is_counted(
+    channel_layer: MemoryLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = application(route("http.request", wait), http_timeout=0.1)
+    serving = asyncio.create_task(answered(app, BrokenSend(error=ValueError)))
+    channel = await member(channel_layer)
+    await channel.send({"content": b"1"})
+    await serving
+    assert channel_layer.books.dropped["gone"] == 1
+    [record] = errors(caplog.records, "achannels.server")
+    assert record.getMessage() == "a task of the node failed"
+
+
+# Answers that end otherwise.
+
+
+async def test_a_stream_that_stops_is_left_at_the_timeout() -> None:
+    async def begin(message: Message) -> None:
+        await message.reply_channel.send({"content": b"1", "more_content": True})
+
+    sent = await answered(application(route("http.request", begin), http_timeout=0.02))
+    assert sent.types == ["http.response.start", "http.response.body"]
+    assert sent.events[1]["more_body"] is True
+
+
+async def test_a_stream_may_end_while_the_node_stops() -> None:
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def stream(message: Message) -> None:
+        await message.reply_channel.send({"content": b"1", "more_content": True})
+        began.set()
+        await go.wait()
+        await message.reply_channel.send({"content": b"2"})
+
+    app = application(route("http.request", stream))
+    receive, send = ScriptedReceive({"type": "http.request", "body": b""}), RecordingSend()
+    async with app:
+        serving = asyncio.create_task(app(http_scope(), receive, send))
+        await began.wait()
+        stopping = asyncio.create_task((await app.node()).stop())
+        await asyncio.sleep(0)
+        go.set()
+        await stopping
+        await serving
+    assert [event["body"] for event in send.events[1:]] == [b"1", b"2"]
+
+
+async def test_a_disconnect_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def disconnect(message: Message) -> None:
+        raise ValueError("broken")
+
+    app = application(route("http.request", wait), route("http.disconnect", disconnect))
+    receive = ScriptedReceive({"type": "http.request", "body": b""}, {"type": "http.disconnect"})
+    async with app:
+        await app(http_scope("/shop/"), receive, RecordingSend())
+    [record] = errors(caplog.records, "achannels.consumer")
+    assert record.getMessage().endswith("disconnect raised on http.disconnect at /shop/")

@@ -158,6 +158,18 @@ async def test_an_inner_application_without_lifespan_is_left_alone() -> None:
         assert (await client.get("/")).status == 204
 
 
+async def test_an_inner_application_that_ignores_its_lifespan_is_left_alone() -> None:
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    app = Application([route("websocket.receive", receive)], http=quiet)
+    async with Node(app), HttpClient(app) as client:
+        assert (await client.get("/")).status == 204
+
+
 async def test_an_inner_application_that_fails_to_start_fails_the_start() -> None:
     app = Application([route("websocket.receive", receive)], http=Inner(fails_at="startup"))
     with pytest.raises(RuntimeError, match="no database"):

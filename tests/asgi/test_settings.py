@@ -91,6 +91,7 @@ def test_origins_may_come_from_a_generator() -> None:
         ],
         ("overflow", "drop", "'close' or 'drop_oldest' or 'drop_new'"),
         ("unrouted", "allow", "'reject' or 'accept'"),
+        ("state", "socket", "'connection' or 'message'"),
         ("send_on_commit", 1, "True or False"),
         *[("subprotocols", wrong, "a list of str") for wrong in ("v1", ["v1", 2], 5, None, b"v1")],
         ("user", 5, "a function, its dotted name, or None"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from achannels import Channel, Group, Message, consumer, route, route_class
-from achannels.asgi import Application
+from achannels.asgi import Application, websocket
 from achannels.consumers import AsyncConsumer, AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
 from achannels.exceptions import ConsumeLater, DenyConnection, InvalidContent, Reject, StopConsumer
 from achannels.layers.memory import MemoryLayer
@@ -385,6 +385,26 @@ async def test_frames_after_the_close_are_not_handled() -> None:
     async with app:
         await app(websocket_scope(), receive_, RecordingSend())
     assert seen == ["1"]
+
+
+async def test_a_server_that_does_not_confirm_the_close_is_not_waited_for_forever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(websocket, "_LAST_EVENT", 0.02)
+    disconnects = Disconnects()
+
+    async def receive(message: Message) -> None:
+        await message.reply_channel.send({"close": True})
+
+    frames = [{"type": "websocket.receive", "text": str(number)} for number in range(3)]
+    app = application(receive, disconnect=disconnects)
+    async with app:
+        await app(
+            websocket_scope(),
+            ScriptedReceive({"type": "websocket.connect"}, *frames),
+            RecordingSend(),
+        )
+    assert disconnects.codes == [1006]
 
 
 async def test_a_content_that_no_socket_can_send_raises_in_its_consumer() -> None:

@@ -155,6 +155,41 @@ def test_a_receive_from_elsewhere_goes_on_when_the_home_has_ended(
     check_books(other.run(layer.statistics))
 
 
+@pytest.mark.parametrize("take", [False, True])
+def test_what_was_taken_for_a_caller_who_is_gone_goes_back(
+    threads: Callable[[], LoopThread], take: bool
+) -> None:
+    layer = MemoryLayer()
+    home, far = threads(), threads()
+    home.run(lambda: layer.send("work", {"n": 1}))
+
+    def hold() -> threading.Event:
+        held, go = threading.Event(), threading.Event()
+        home.loop.call_soon_threadsafe(held.set)
+        home.loop.call_soon_threadsafe(spin, go)
+        holds.append(held)
+        return go
+
+    async def call() -> None:
+        await (layer.take(["work"]) if take else layer.receive("work"))
+
+    holds: list[threading.Event] = []
+    first = hold()
+    holds[0].wait()
+    waiting = far.begin(call)  # its call waits behind the first hold, and before the second
+    far.run(lambda: asyncio.sleep(0))
+    second = hold()
+    first.set()
+    holds[1].wait()
+    waiting.cancel()
+    far.run(lambda: asyncio.sleep(0.01))
+    second.set()
+    assert home.run(lambda: layer.receive("work")) == {"n": 1}
+    books = home.run(layer.statistics)
+    check_books(books)
+    assert (books["delivered"], books["pending"]) == (1, 0)
+
+
 def test_a_home_that_pauses_and_goes_on_keeps_its_listeners(
     threads: Callable[[], LoopThread],
 ) -> None:
