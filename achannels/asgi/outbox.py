@@ -350,9 +350,7 @@ class Outbox:
             else:
                 self._books.drop("gone")
 
-    def _start(self, event: Event | None) -> Rest | None:
-        if event is None:
-            return None
+    def _start(self, event: Any) -> Rest | None:
         try:
             return start(self._send(event))
         except Exception as error:  # noqa: BLE001 - every kind means that the client is gone
