@@ -74,6 +74,8 @@ def test_a_worker_needs_a_layer_between_processes() -> None:
         call_command(runworker.Command())
 
 
+@pytest.mark.usefixtures("old_ways")
+@pytest.mark.skipif(IS_TAKEN, reason="a real package channels is installed here")
 def test_its_commands_are_the_ones_that_run() -> None:
     from achannels.django.commands import offer_all, prefer_runserver
 
