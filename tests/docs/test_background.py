@@ -41,7 +41,7 @@ async def upload(page: Any, owner: Any) -> Photo:
 
 def photos(page: Any, *more: Any) -> Application:
     async def connect(message: Message) -> None:
-        await Group("user-1").add(message.reply_channel)
+        await Group(f"user-{message['query_string'].decode()}").add(message.reply_channel)
         await message.reply_channel.send({"accept": True})
 
     return Application([*page.channel_routing, route("websocket.connect", connect), *more])
@@ -56,7 +56,7 @@ async def dropped(reason: str) -> int:
 
 async def test_a_photo_gets_its_thumbnail(page: Any, owner: Any) -> None:
     application = photos(page)
-    async with Node(application) as node, WebsocketClient(application, "/") as socket:
+    async with Node(application) as node, WebsocketClient(application, f"/?{owner.pk}") as socket:
         photo = await upload(page, owner)
         await node.idle()
         assert await socket.receive() == f"photo {photo.pk} is ready"
