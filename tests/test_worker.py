@@ -342,6 +342,25 @@ async def test_a_call_that_takes_too_long_has_failed() -> None:
     assert [each.reason for each in await letters(layer)] == ["TimeoutError: "]
 
 
+async def test_a_message_whose_workers_all_died_is_given_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    work, layer = Attempts(), MemoryLayer()
+    await layer.send("work", {}, durable=True)
+    for _ in range(2):  # two workers took it, and were never heard of again
+        await layer.settle(await layer.take(["work"]), again=0)
+    async with working([route("work", consumer(retries=1)(work))], layer):
+        await settled(layer, 1)
+    assert work.attempts == []
+    assert [each.reason for each in await letters(layer)] == [
+        "its workers died or stalled each time"
+    ]
+    [record] = errors(caplog.records, "achannels.worker")
+    assert record.getMessage() == (
+        "tests.test_worker.Attempts: no worker survives a message on work"
+    )
+
+
 async def test_a_wait_that_others_cancelled_is_an_error_like_any_other() -> None:
     layer = MemoryLayer()
 
