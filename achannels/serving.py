@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -156,14 +157,23 @@ class Server:
             self._on_signal()
 
 
-def _make_server(server: Server, options: dict[str, Any]) -> "uvicorn.Server":
-    try:
-        import uvicorn  # noqa: PLC0415 - an extra that only a server needs
-        from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol  # noqa: PLC0415
-    except ImportError:
-        raise ConfigurationError(f"uvicorn is not installed. {_INSTALL}") from None
+def require_server() -> None:
+    """Check that what `Server` runs is installed.
+
+    Raises:
+        ConfigurationError: uvicorn, or a library for WebSockets, is not.
+    """
+    if find_spec("uvicorn") is None:
+        raise ConfigurationError(f"uvicorn is not installed. {_INSTALL}")
+    from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol  # noqa: PLC0415
+
     if AutoWebSocketsProtocol is None:
         raise ConfigurationError(f"no library for WebSockets is installed. {_INSTALL}")
+
+
+def _make_server(server: Server, options: dict[str, Any]) -> "uvicorn.Server":
+    require_server()
+    import uvicorn  # noqa: PLC0415 - an extra that only a server needs
 
     class Uvicorn(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -204,4 +214,4 @@ def _make_server(server: Server, options: dict[str, Any]) -> "uvicorn.Server":
 
 _INSTALL = 'Install it with: pip install "achannels[server]"'
 
-__all__ = ["USER_TIMEOUT", "NotStarted", "Server", "listen"]
+__all__ = ["USER_TIMEOUT", "NotStarted", "Server", "listen", "require_server"]

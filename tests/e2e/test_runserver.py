@@ -275,6 +275,30 @@ def test_an_address_that_cannot_be_listened_on(project: Path) -> None:
     assert refused(project, "99999") == "Error: The port 99999 is not one of 0 to 65535.\n"
 
 
+WITHOUT_UVICORN = """
+import sys
+from django.core.management import execute_from_command_line
+sys.modules["uvicorn"] = None
+execute_from_command_line(["manage.py", "runserver"])
+"""
+
+
+def test_without_uvicorn_it_says_what_to_install(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_UVICORN],
+        cwd=project,
+        env=environment({"DJANGO_SETTINGS_MODULE": "mysite.settings"}),
+        capture_output=True,
+        text=True,
+        timeout=15,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        'CommandError: uvicorn is not installed. Install it with: pip install "achannels[server]", '
+        "or run Django's own server: --noasgi\n"
+    )
+
+
 def test_the_projects_own_application_is_served(project: Path) -> None:
     add_modules(project)
     with (project / "mysite" / "settings.py").open("a") as settings:

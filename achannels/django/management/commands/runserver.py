@@ -23,7 +23,7 @@ from achannels.django import conf
 from achannels.django.access import AccessLog, write_socket_lines
 from achannels.django.reload import leave_within, run_with_reloader
 from achannels.exceptions import ConfigurationError
-from achannels.serving import NotStarted, Server, listen
+from achannels.serving import NotStarted, Server, listen, require_server
 from achannels.types import ASGIApplication
 
 PATIENCE = 3.0
@@ -78,7 +78,12 @@ class Command(runserver.Command):
         """Serve, with or without the reloader."""
         if not options["use_asgi"]:
             super().run(**options)
-        elif options["use_reloader"]:
+            return
+        try:
+            require_server()
+        except ConfigurationError as error:
+            raise CommandError(f"{error}, or run Django's own server: --noasgi") from None
+        if options["use_reloader"]:
             run_with_reloader(self.inner_run, self.stop, PATIENCE, **options)
         else:
             self.inner_run(None, **options)
