@@ -147,11 +147,13 @@ class Sequencer:
         if event is None or event.flight != flight or event.place is not Place.OFFERING:
             return
         event.place = Place.HERE
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
         self.phase = Phase.FREE
         self._port.later()
 
     def unknown(self, number: int, flight: int) -> None:
-        """Nobody knows what became of the offer: the server lost its data. A home may have it."""
+        """Nobody knows what became of the offer; somebody may have taken it."""
         event = self.find(number)
         if event is None or event.flight != flight or event.place is not Place.OFFERING:
             return
@@ -230,11 +232,14 @@ class Sequencer:
         self._landed()
 
     def void(self, number: int, flight: int) -> None:
-        """Nobody knows what became of the event: the server lost its data, or this node its lease."""
+        """Nobody knows what became of the event; the home may have it."""
         event = self._flown(number, flight)
-        if event is not None:
-            event.place = Place.UNKNOWN
-            self._landed()
+        if event is None:
+            return
+        event.place = Place.UNKNOWN
+        if self.phase in (Phase.HOMED, Phase.HELD):
+            self._suspect()
+        self._landed()
 
     # What homes say.
 
@@ -285,9 +290,6 @@ class Sequencer:
 
     def reset(self) -> None:
         """The server lost its data: what was offered or placed and not taken is gone."""
-        event = self._waiting()
-        if event is not None and event.place is Place.OFFERING:
-            return  # its outcome is not there: it is offered anew, or `unknown`
         if self.phase in (Phase.HOMED, Phase.HELD, Phase.OFFERED):
             self._suspect()
 

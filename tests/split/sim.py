@@ -48,7 +48,9 @@ class Oracle:
             assert not before or arrival.number >= before[-1], f"{channel}: out of order"
             before.append(arrival.number)
         verdict = self.over.get(channel, {}).get(arrival.number)
-        assert verdict is None, f"{channel}: {arrival.number} begun after it was {verdict}"
+        assert arrival.orphan or verdict is None, (
+            f"{channel}: {arrival.number} begun after it was {verdict}"
+        )
         if gap:
             self.gap_owed.pop(channel, None)
         owed = self.gap_owed.get(channel)
@@ -165,8 +167,6 @@ class Node:
         if self.server.is_registered(self.home):
             self.is_zombie = self.frozen
             return False
-        while self.answer():
-            pass
         lost_data = self.server.epoch != self.epoch and not self.is_zombie
         void = [self.operations.popleft() for _ in range(min(voided, len(self.operations)))]
         self.held, self.uncommitted, self.last = [], False, 0
@@ -208,6 +208,7 @@ class Line:
     def offer(self, event: Event) -> None:
         sequencer, node = self.sequencer, self.interface
         origin, flight = Origin(self.channel, sequencer.term, event.number), event.flight
+        sender, epoch = node.home, node.epoch
         message = pack({"last": event.last, "gap": sequencer.gap, "from": list(node.home)})
 
         def then(outcome: Outcome) -> None:
@@ -219,7 +220,10 @@ class Line:
                 sequencer.unknown(event.number, flight)
 
         node.submit(
-            lambda home: node.server.offer(home, SHARED, message, origin, not event.last), then
+            lambda home: node.server.offer(
+                home, SHARED, message, origin, expires=not event.last, sender=sender, epoch=epoch
+            ),
+            then,
         )
 
     def forward(self, home: Home, event: Event) -> None:

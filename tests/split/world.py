@@ -30,6 +30,7 @@ class Waiting:
     origin: Origin | None
     expires: bool
     sender: Home
+    epoch: int
 
 
 @dataclass
@@ -96,13 +97,22 @@ class Server:
     # What nodes call; each raises Void when the caller is not registered.
 
     def offer(
-        self, caller: Home, channel: str, message: Encoded, origin: Origin, expires: bool
+        self,
+        caller: Home,
+        channel: str,
+        message: Encoded,
+        origin: Origin,
+        *,
+        expires: bool,
+        sender: Home,
+        epoch: int,
     ) -> None:
+        """Put an event onto a channel; `sender` is the caller when it decided to."""
         self._check(caller)
         waiting = self.channels.setdefault(channel, deque())
         if len(waiting) >= self.capacity:
             raise ChannelFull(channel, self.capacity)
-        waiting.append(Waiting(message, origin, expires, caller))
+        waiting.append(Waiting(message, origin, expires, sender, epoch))
         self._tell()
 
     def take(self, caller: Home, channel: str) -> tuple[Encoded, Origin | None] | None:
@@ -113,6 +123,9 @@ class Server:
             first = waiting.popleft()
             if first.origin is None:
                 return first.message, None
+            if first.epoch != self.epoch:
+                self.gone += 1
+                continue
             if not self.is_registered(first.sender):
                 if not first.expires:
                     return first.message, first.origin._replace(alive=False)
@@ -127,7 +140,12 @@ class Server:
         """Drop what may expire on a channel."""
         kept = deque(each for each in self.channels.get(channel, ()) if not each.expires)
         for each in self.channels.get(channel, ()):
-            if each.expires and each.origin and self.is_registered(each.sender):
+            if (
+                each.expires
+                and each.origin
+                and self.is_registered(each.sender)
+                and each.epoch == self.epoch
+            ):
                 self._append(self.members[each.sender.node], ("expired", each.origin))
         self.channels[channel] = kept
         self._tell()
