@@ -260,6 +260,15 @@ async def test_what_comes_after_a_close_is_swallowed(serve: Serve) -> None:
         assert await ws.wait_closed() == 1000
 
 
+async def test_frames_after_the_close_are_not_heard(serve: Serve) -> None:
+    receive = Recorder({"close": True})
+    async with WebsocketClient(serve(route("websocket.receive", receive)), "/") as ws:
+        for text in ("one", "two"):
+            await ws.send(text)
+        assert await ws.wait_closed() == 1000
+    assert [message["text"] for message in receive.messages] == ["one"]
+
+
 @pytest.mark.parametrize(
     "reply",
     [
