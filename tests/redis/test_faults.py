@@ -157,6 +157,7 @@ async def test_joins_and_leaves_take_effect_when_they_return(
         for _ in range(8):
             member: Member = await traffic.join(group, inbox, traffic.random.choice([a, b, c]))
             await asyncio.sleep(traffic.random.uniform(0, 0.2))
+            await traffic.arrived(member)
             await traffic.leave(member, traffic.random.choice([a, b, c]))
 
     async def disturb() -> None:
@@ -263,6 +264,34 @@ async def test_a_server_that_comes_back_empty_is_noticed_by_everyone(
     assert remote.inbox.channel in await a.group_channels("news")
     assert account.slowest < 3.5
     await balanced(a, b, c)
+
+
+async def test_ordinary_channels_are_in_their_groups_again(
+    own_server: Server, layer: MakeLayer, through: Through
+) -> None:
+    """Those that a node made members it makes members again, unless it has ended that since."""
+    a, b = [await layer((await through(own_server, seed=seed)).url) for seed in range(2)]
+    for channel in ("work", "left"):
+        await a.group_add("all", channel)
+    await a.group_discard("all", "left")
+    await asyncio.to_thread(own_server.restart_empty)
+    await until_accepted(b)
+    assert await b.group_channels("all") == {"work"}
+    await b.group_send("all", {"x": 1})
+    assert await a.receive("work") == {"x": 1}
+
+
+async def test_a_node_whose_connections_have_died_still_leaves_at_once(
+    server: Server, layer: MakeLayer, through: Through
+) -> None:
+    a = await layer((await through(server)).url)
+    proxy = await through(server, seed=1)
+    b = await layer(proxy.url)
+    inbox = Connection(b)
+    await b.group_add("news", inbox.channel)
+    proxy.cut()
+    await b.aclose()
+    assert await a.group_channels("news") == set()
 
 
 async def test_a_server_that_comes_back_with_old_data_is_noticed_by_everyone(

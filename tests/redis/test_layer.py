@@ -21,7 +21,9 @@ class TestRedisLayer(LayerSuite):
         self.server = server
 
     async def make_layer(self, **config: Any) -> RedisLayer:
-        return RedisLayer([self.server.url], prefix=f"suite-{secrets.token_hex(4)}", **config)
+        # An event loop that watches itself may be busy for longer than the default.
+        options = {"send_timeout": 10.0, **config}
+        return RedisLayer([self.server.url], prefix=f"suite-{secrets.token_hex(4)}", **options)
 
 
 def test_it_keeps_all_contracts() -> None:

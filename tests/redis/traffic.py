@@ -48,7 +48,7 @@ class Member:
     until: tuple[float, float] = (math.inf, math.inf)
 
     def must_get(self, sent: Sent) -> bool:
-        """Return whether a message that was accepted must arrive."""
+        """Return whether a message that was accepted must arrive; see `Traffic.arrived`."""
         return self.since[1] <= sent.began and sent.ended <= self.until[0]
 
     def may_get(self, sent: Sent) -> bool:
@@ -117,6 +117,24 @@ class Traffic:
         member = Member(inbox, group, (began, _now()))
         self.members.append(member)
         return member
+
+    async def arrived(self, member: Member) -> None:
+        """Wait until a member has got all that was accepted for it so far.
+
+        What others sent before a leave and what has not been read by then is not promised.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                got = {(each["sender"], each["number"]) for each in member.inbox.received}
+                if all(
+                    key in got
+                    for key, sent in self.sends.items()
+                    if sent.outcome == "ok"
+                    and sent.target == f"#{member.group}"
+                    and member.must_get(sent)
+                ):
+                    return
+                await asyncio.sleep(0.01)
 
     async def leave(self, member: Member, by: RedisLayer | None = None) -> None:
         """End a membership."""
@@ -213,7 +231,7 @@ class Traffic:
         """Wait until everything has arrived, or time is up, and return and print the account."""
         deadline = _now() + patience
         while self.account().lost and _now() < deadline:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.3)
         await asyncio.sleep(0.1)  # what must not come has a moment to come
         account = self.account()
         print(f"\n{account}")  # noqa: T201 - for whoever reads the run

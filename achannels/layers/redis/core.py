@@ -103,13 +103,13 @@ class RedisCore(BaseLayer):
         self._groups = Groups(
             self.node, self._membership, self._attached.__contains__, self._shard_of
         )
-        self._far_memberships = FarMemberships()
         self._queues = Queues(
             self.books, self._shard_of, self._timing.lease, self._incarnations, self._decrypt
         )
         self._ledger = Ledger(self.books, self._in_hand)
         self._publish_at = 0.0
         self._answers: dict[str, asyncio.Future[list[str]]] = {}
+        self._far_memberships = FarMemberships(self.node, self._answers)
         self._joined: dict[tuple[str, str], float] = {}
 
     # The life of the layer.

@@ -1,7 +1,9 @@
 """Memberships of sockets on other nodes: they are asked for in the log of the node that has the socket."""
 
 import asyncio
+import secrets
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +23,10 @@ class _Change:
     at: float
     id: str = ""
 
-    def submit(self) -> asyncio.Future[Any]:
+    def submit(self, question: str = "") -> asyncio.Future[Any]:
         entry = f"{self.code}{self.group} {self.local}" + (f" {self.id}" if self.id else "") + "\n"
-        if self.code == "J":
-            ttl = self.shard.timing.group_ttl
-            return self.shard.submit("J", self.group, self.node, ttl, entry)
-        return self.shard.submit("W", self.node, entry)
+        ttl = self.shard.timing.group_ttl
+        return self.shard.submit("I", self.code, self.group, self.node, ttl, entry, question)
 
 
 class FarMemberships:
@@ -35,9 +35,18 @@ class FarMemberships:
     What was accepted and not read by the node when the server lost its data is lost with it. So
     those of the last seconds are repeated, under the id that they had: a node that knows of
     something later ignores them.
+
+    A node that joins and leaves by itself too says when it has read what it was asked, so that what
+    it does next comes after that.
+
+    Args:
+        node: This node.
+        answers: What other nodes are asked by this one, by token.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, node: str, answers: dict[str, asyncio.Future[list[str]]]) -> None:
+        self._node = node
+        self._answers = answers
         self._recent: deque[_Change] = deque()
 
     async def join(self, shard: Shard, group: str, node: str, local: str) -> None:
@@ -57,10 +66,20 @@ class FarMemberships:
 
     async def _change(self, change: _Change) -> None:
         self._forget_old()
-        id = await change.submit()
-        if id != b"GONE":
-            change.id = id.decode()
+        token = secrets.token_hex(8)
+        read = self._answers[token] = asyncio.get_running_loop().create_future()
+        try:
+            answer = await change.submit(f"R{self._node} {token}\n")
+            if answer == b"GONE":
+                return
+            change.id = answer[0].decode()
             self._recent.append(change)
+            if answer[1]:
+                with suppress(TimeoutError):  # a node that is silent does nothing next
+                    async with asyncio.timeout(change.shard.timing.send_timeout):
+                        await read
+        finally:
+            self._answers.pop(token, None)
 
     def _forget_old(self) -> None:
         while self._recent and self._recent[0].at < _now() - _REPEATED:

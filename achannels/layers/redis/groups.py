@@ -70,6 +70,7 @@ class Groups:
         self._shard_of = shard_of
         self._states: dict[str, _State] = {}
         self._renew_at: dict[int, float] = {}
+        self._declared: dict[int, str] = {}
         self._latest: dict[tuple[str, str], tuple[tuple[int, int], float]] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -91,7 +92,7 @@ class Groups:
         try:
             if not state.inside:
                 await self._join(group, state, shard)
-            await shard.reader.read_past(shard.sender.written)
+            await self._settle(shard)
             if self._is_attached(channel):
                 self._membership.add(group, channel, receiver, 0.0)
         finally:
@@ -100,9 +101,19 @@ class Groups:
 
     async def leave(self, group: str, channel: str) -> None:
         """End a membership of a socket of this node, which has got all that this node sent before."""
-        shard = self._shard_of(group)
-        await shard.reader.read_past(shard.sender.written)
+        await self._settle(self._shard_of(group))
         self.discard(group, channel)
+
+    async def _settle(self, shard: Shard) -> None:
+        """Have what other nodes did to sockets of this one, and all that this one sent, behind us.
+
+        Once the shard knows that this node changes memberships too, others wait for it to read.
+        """
+        mine = shard.registration.incarnation
+        if self._declared.get(shard.index) != mine:
+            await shard.submit("o")
+            self._declared[shard.index] = mine
+        await shard.reader.read_past(shard.sender.written)
 
     def discard(self, group: str, channel: str) -> None:
         """End a membership of a socket of this node."""
@@ -190,13 +201,15 @@ class Groups:
     async def _join(self, group: str, state: _State, shard: Shard) -> None:
         if state.joining is None:
             ttl = shard.timing.group_ttl
-            state.joining = shard.submit("J", group, self._node, ttl, f"J{group} \n")
-            state.joining.add_done_callback(partial(self._joined, state))
+            mine = shard.registration.incarnation
+            state.joining = shard.submit("J", group, ttl, f"J{group} \n")
+            state.joining.add_done_callback(partial(self._joined, state, shard, mine))
         await asyncio.shield(state.joining)
 
-    def _joined(self, state: _State, join: asyncio.Future[bytes]) -> None:
+    def _joined(self, state: _State, shard: Shard, mine: str, join: asyncio.Future[bytes]) -> None:
         state.joining = None
         if not join.cancelled() and join.exception() is None:
+            self._declared[shard.index] = mine
             state.version = max(state.version, int(join.result().partition(b"-")[2]))
             state.inside = True
 

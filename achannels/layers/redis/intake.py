@@ -1,5 +1,6 @@
 """What a layer over Redis does with the entries of its node's log."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 
@@ -43,6 +44,9 @@ class RedisIntake(RedisCore):
                 waiter = self._answers.pop(entry.head[0], None)
                 if waiter is not None and not waiter.done():
                     waiter.set_result(entry.body.decode().split())
+            case b"R":
+                asker, token = entry.head
+                shard.submit("W", asker, f"A{token}\n").add_done_callback(_ignore)
             case b"F":
                 self._groups.forget()
             case _:
@@ -116,6 +120,12 @@ class RedisIntake(RedisCore):
 
     def _hear_entry(self, shard: Shard, entry: Entry) -> bool:
         raise NotImplementedError
+
+
+def _ignore(done: asyncio.Future[object]) -> None:
+    """Who asked does not wait for ever."""
+    if not done.cancelled():
+        done.exception()
 
 
 __all__ = ["RedisIntake"]

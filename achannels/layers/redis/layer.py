@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,12 +124,22 @@ class RedisLayer(RedisRelay):
         node, mark, local = channel.partition("!")
         if not mark or "." in local:
             await self._join_channel(group, channel, self._group_expiry)
+            self._remember_join(group, channel)
         elif node == self.node:
             receiver = self._attached.get(channel)
             if receiver is not None:
                 await self._groups.add(group, channel, receiver)
         else:
             await self._far_memberships.join(self._shard_of(group), group, node, local)
+
+    def _remember_join(self, group: str, channel: str) -> None:
+        """Remember what must be joined again should the server lose its data."""
+        now = time.monotonic()
+        joined = self._joined
+        joined.pop((group, channel), None)
+        joined[group, channel] = now + self._group_expiry
+        while joined[first := next(iter(joined))] <= now:
+            del joined[first]
 
     def _join_channel(self, group: str, channel: str, lasts: float) -> asyncio.Future[Any]:
         return self._shard_of(group).submit(

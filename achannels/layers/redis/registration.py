@@ -241,7 +241,11 @@ class Registration:
 
     async def leave(self) -> None:
         """Be forgotten at once, with everything that is the node's."""
-        await self._call(FENCE, (*self.head, self.node, ""))
+        command = (*self.head, self.node, "")
+        try:
+            await self._call(FENCE, command)
+        except Unsettled:  # the connection may have been dead since the last renewal
+            await self._call(FENCE, command)
 
     def learn_time(self, stamp: bytes, *, anew: bool = False) -> None:
         """Take the server's time, in milliseconds, from an answer that came just now."""

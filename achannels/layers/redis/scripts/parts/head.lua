@@ -29,7 +29,7 @@ local logs = {}
 local function log_of(node)
     local log = logs[node]
     if log == nil then
-        local found = redis.call('HMGET', P .. 'n:' .. node, 'inc', 'sq', 'ms', 'bytes', 'drain', 'pos')
+        local found = redis.call('HMGET', P .. 'n:' .. node, 'inc', 'sq', 'ms', 'bytes', 'drain', 'pos', 'own')
         log = false
         if found[1] then
             log = {
@@ -40,6 +40,7 @@ local function log_of(node)
                 bytes = tonumber(found[4]),
                 drain = found[5],
                 pos = found[6],
+                own = found[7],
             }
             log.length = redis.call('XLEN', log.key)
         end

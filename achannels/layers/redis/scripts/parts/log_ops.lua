@@ -62,16 +62,40 @@ function ops.G(group, head, body)
     return {nodes, channels, full, dead}
 end
 
--- A socket joins: group, its node, TTL of the group, entry.
--- Answer: id of the entry
-function ops.J(group, node, ttl, entry)
-    local log = log_of(node)
-    if not log then return 'GONE' end
+local function join(group, node, ttl, log, entry)
     local id = append(log, entry)
     redis.call('HSET', P .. 'g:' .. group, node, int(log.sq))
     redis.call('PEXPIRE', P .. 'g:' .. group, ttl)
     redis.call('SADD', P .. 'ng:' .. node, group)
     return id
+end
+
+-- From now on the caller changes memberships of its sockets itself: who changes them from elsewhere waits until it
+-- has read that, so that what is done one after the other takes effect in that order.
+function ops.o()
+    if not mine.own then
+        redis.call('HSET', P .. 'n:' .. NODE, 'own', '1')
+        mine.own = '1'
+    end
+    return 1
+end
+
+-- The caller joins with its first member: group, TTL of the group, entry.
+-- Answer: id of the entry
+function ops.J(group, ttl, entry)
+    ops.o()
+    return join(group, NODE, ttl, mine, entry)
+end
+
+-- A socket of another node joins or leaves: "J" or "L", group, its node, TTL of the group, entry, question.
+-- Answer: id of the entry, 1 if the node was asked to say when it has read that
+function ops.I(code, group, node, ttl, entry, question)
+    local log = log_of(node)
+    if not log then return 'GONE' end
+    local id = code == 'J' and join(group, node, ttl, log, entry) or append(log, entry)
+    if not log.own or question == '' then return {id, 0} end
+    append(log, question)
+    return {id, 1}
 end
 
 -- The caller has no member left: group, sequence of the last join that it knows.
