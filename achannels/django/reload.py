@@ -73,7 +73,7 @@ def watch_over() -> int:
         with _signals(_hand_on(child)):
             code = child.wait()
         if code != RELOAD:
-            return max(code, 0) or int(code < 0)  # 1 for a child that was killed
+            return 1 if code < 0 else code  # below 0: a signal killed the child
 
 
 def leave_within(patience: float, code: int) -> None:
