@@ -14,14 +14,18 @@ import uvloop
 
 from benchmarks import system
 from benchmarks.goals import judge, load_goals
-from benchmarks.measure import CaseRun, Options
-from benchmarks.model import Case, CaseResult
+from benchmarks.measure import CaseRun
+from benchmarks.model import CaseResult, Comparison, Options
+from benchmarks.redis_server import server_version
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.table import case_table, goal_table
 
 README = Path(__file__).with_name("README.md")
 FIGURES = "<!-- figures: everything below is written by `run.py --readme` -->\n"
-PEERS = ("uvicorn", "uvloop", "httptools", "websockets", "Django", "channels")
+PEERS = (
+    *("uvicorn", "uvloop", "httptools", "websockets", "Django", "channels"),
+    *("redis", "hiredis", "channels_redis"),
+)
 
 
 def main() -> None:
@@ -50,6 +54,7 @@ def main() -> None:
         seconds=0.3 if arguments.quick else arguments.seconds,
         ws=arguments.ws,
         server_core=server_core,
+        client_core=client_core,
     )
     try:
         cases = chosen_cases(arguments.scenarios)
@@ -67,7 +72,7 @@ def main() -> None:
     sys.exit(any(result.failures for result in results))
 
 
-def chosen_cases(names: list[str]) -> list[Case]:
+def chosen_cases(names: list[str]) -> list[Comparison]:
     """Return the cases of the named scenarios, or single cases by their own name.
 
     Raises:
@@ -82,7 +87,7 @@ def chosen_cases(names: list[str]) -> list[Case]:
     return [case for name in names for case in known[name]] if names else every
 
 
-async def measure(cases: list[Case], options: Options) -> list[CaseResult]:
+async def measure(cases: list[Comparison], options: Options) -> list[CaseResult]:
     """Measure the cases one after the other, and print each table when it is there."""
     gc.freeze()
     results = []
@@ -99,7 +104,7 @@ def setting(options: Options) -> str:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     pinned = "server and client each on a core" if options.server_core is not None else "one core"
     return (
-        f"Python {platform.python_version()}, {versions}\n"
+        f"Python {platform.python_version()}, {versions}, {server_version()}\n"
         f"{platform.platform()}, {os.cpu_count()} cores ({pinned}), load average {load}\n"
         f"{options.rounds} rounds x {options.turns} turns x {options.seconds:g} s, "
         f"--ws {options.ws}\n"

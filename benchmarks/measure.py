@@ -1,13 +1,13 @@
 """The order of a measurement: rounds of fresh processes, and turns that alternate."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from benchmarks.errors import MeasurementError
-from benchmarks.model import Case, CaseResult, Metric, Peer, Sample, Turn
-from benchmarks.process import ServerProcess, running_server
+from benchmarks.model import CaseResult, Comparison, Metric, Options, Peer, Sample, Turn
 
 WARM_UP = 0.15
 """Part of the turn's time that is spent on unmeasured work before it."""
@@ -15,27 +15,33 @@ WARM_UP = 0.15
 CLIENT = Metric("client_percent", "client busy %", digits=0)
 
 
-@dataclass(frozen=True)
-class Options:
-    """How much is measured.
+class Clock(Protocol):
+    """What has used CPU time: a process, or several together."""
 
-    Attributes:
-        rounds: How often every server is started afresh.
-        turns: How often the peers of a round take turns.
-        seconds: How long a turn lasts.
-        ws: uvicorn's WebSocket implementation, for all peers.
-        server_core: The core of the servers, if the machine has one to spare.
+    def cpu_seconds(self) -> float:
+        """Return the CPU time so far."""
+
+
+class Together:
+    """Several processes as one.
+
+    Args:
+        *parts: The processes.
     """
 
-    rounds: int
-    turns: int
-    seconds: float
-    ws: str
-    server_core: int | None
+    def __init__(self, *parts: Clock) -> None:
+        self._parts = parts
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of all of them so far."""
+        return sum(part.cpu_seconds() for part in self._parts)
 
 
 async def cpu_turn(
-    server: ServerProcess, run: Callable[[float], Awaitable[int]], seconds: float
+    server: Clock,
+    run: Callable[[float], Awaitable[int]],
+    seconds: float,
+    others: Mapping[str, Clock] | None = None,
 ) -> dict[str, float]:
     """Measure what a unit of work costs the server.
 
@@ -45,18 +51,20 @@ async def cpu_turn(
         server: The server that does the work.
         run: Drives the work for some time, waits until it is all done and returns its units.
         seconds: How long.
+        others: What else is measured in the same way, by the keys of the result.
 
     Returns:
         The server's CPU time per unit in microseconds, the rate, and how busy this process was.
     """
     await run(seconds * WARM_UP)
-    started, cpu, client = time.perf_counter(), server.cpu_seconds(), time.process_time()
+    clocks = {"cpu_us": server, **(others or {})}
+    started, client = time.perf_counter(), time.process_time()
+    before = {key: clock.cpu_seconds() for key, clock in clocks.items()}
     units = await run(seconds)
-    cpu = server.cpu_seconds() - cpu
+    after = {key: clock.cpu_seconds() for key, clock in clocks.items()}
     client = time.process_time() - client
     elapsed = time.perf_counter() - started
-    return {
-        "cpu_us": cpu / units * 1e6,
+    return {key: (after[key] - before[key]) / units * 1e6 for key in clocks} | {
         "rate": units / elapsed,
         CLIENT.key: client / elapsed * 100,
     }
@@ -66,7 +74,7 @@ async def cpu_turn(
 class CaseRun:
     """One case in the course of being measured."""
 
-    case: Case
+    case: Comparison
     options: Options
     samples: list[Sample] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -87,24 +95,14 @@ class CaseRun:
             for peer in peers:
                 if peer.name not in self.failures:
                     try:
-                        turns[peer] = await self._open(stack, peer)
+                        opening = self.case.open(peer, self.options)
+                        turns[peer] = await stack.enter_async_context(opening)
                     except MeasurementError as exc:
                         self.failures[peer.name] = str(exc)
             for _ in range(1 if self.case.once else self.options.turns):
                 for peer, turn in turns.items():
                     if peer.name not in self.failures:
                         await self._turn(number, peer, turn)
-
-    async def _open(self, stack: AsyncExitStack, peer: Peer) -> Turn:
-        server = await stack.enter_async_context(
-            running_server(
-                peer.app,
-                ws=self.options.ws,
-                deflate=self.case.deflate,
-                core=self.options.server_core,
-            )
-        )
-        return await stack.enter_async_context(self.case.session(server, peer))
 
     async def _turn(self, number: int, peer: Peer, turn: Turn) -> None:
         try:

@@ -1,10 +1,10 @@
 """What is measured: metrics, peers, cases and the samples they give."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from benchmarks.process import ServerProcess
+from benchmarks.process import ServerProcess, running_server
 
 Turn = Callable[[float], Awaitable[dict[str, float]]]
 """Measures for about so many seconds and returns values by metric key."""
@@ -43,7 +43,28 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class Case:
+class Options:
+    """How much is measured, and where.
+
+    Attributes:
+        rounds: How often every server is started afresh.
+        turns: How often the peers of a round take turns.
+        seconds: How long a turn lasts.
+        ws: uvicorn's WebSocket implementation, for all peers.
+        server_core: The core of the servers, if the machine has one to spare.
+        client_core: The core of this process.
+    """
+
+    rounds: int
+    turns: int
+    seconds: float
+    ws: str
+    server_core: int | None
+    client_core: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
     """One table: the peers that do the same work.
 
     Attributes:
@@ -52,8 +73,6 @@ class Case:
         metric: What the peers are compared by.
         columns: Other metrics worth a column; their medians are shown.
         peers: Who takes part, in the order of the turns.
-        session: Opens the clients of a peer on its running server and gives the turn to repeat.
-        deflate: Whether permessage-deflate is in use.
         once: One turn per round is enough: repeating it in the same process tells nothing new.
         alone: Only one peer's servers and clients at a time, for a case with very many sockets.
     """
@@ -63,10 +82,36 @@ class Case:
     metric: Metric
     columns: tuple[Metric, ...]
     peers: tuple[Peer, ...]
-    session: Callable[[ServerProcess, Peer], AbstractAsyncContextManager[Turn]]
-    deflate: bool = False
     once: bool = False
     alone: bool = False
+
+    def open(self, peer: Peer, options: Options) -> AbstractAsyncContextManager[Turn]:
+        """Start a peer's processes and clients, and give the turn to repeat."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case(Comparison):
+    """A comparison of peers that have one server each.
+
+    Attributes:
+        session: Opens the clients of a peer on its running server and gives the turn to repeat.
+        deflate: Whether permessage-deflate is in use.
+    """
+
+    session: Callable[[ServerProcess, Peer], AbstractAsyncContextManager[Turn]]
+    deflate: bool = False
+
+    @asynccontextmanager
+    async def open(self, peer: Peer, options: Options) -> AsyncIterator[Turn]:
+        """Start a peer's server and clients, and give the turn to repeat."""
+        async with (
+            running_server(
+                peer.app, ws=options.ws, deflate=self.deflate, core=options.server_core
+            ) as server,
+            self.session(server, peer) as turn,
+        ):
+            yield turn
 
 
 @dataclass(frozen=True)
@@ -83,7 +128,7 @@ class Sample:
 class CaseResult:
     """All samples of a case, and what kept peers from giving more."""
 
-    case: Case
+    case: Comparison
     samples: tuple[Sample, ...]
     failures: dict[str, str]
 

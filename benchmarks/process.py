@@ -1,10 +1,11 @@
-"""Server processes, as the measuring process sees them."""
+"""Processes that are measured, as the measuring process sees them."""
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -18,14 +19,9 @@ COMMAND_TIMEOUT = 60.0
 
 
 @dataclass
-class ServerProcess:
-    """A running server.
+class ChildProcess:
+    """A process that is steered over its standard input; see `benchmarks.steering`."""
 
-    Attributes:
-        port: The loopback port it listens on.
-    """
-
-    port: int
     _process: asyncio.subprocess.Process
     _errors: IO[bytes]
 
@@ -42,16 +38,33 @@ class ServerProcess:
         """Return its resident memory in KiB."""
         return system.resident_kib(self.pid)
 
-    async def command(self, name: str) -> dict[str, float]:
-        """Give a command and return its answer; `benchmarks.server` has the list."""
+    async def command(self, name: str, *amounts: float) -> dict[str, float]:
+        """Give a command and return its answer; the module that the process runs has the list."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{name}\n".encode())
+        line = " ".join([name, *map(str, amounts)])
+        self._process.stdin.write(f"{line}\n".encode())
         return await _answer(self._process, self._errors, COMMAND_TIMEOUT)
+
+
+@dataclass
+class ServerProcess(ChildProcess):
+    """A running server.
+
+    Attributes:
+        port: The loopback port it listens on.
+    """
+
+    port: int
 
 
 @asynccontextmanager
 async def running_server(
-    app: str, *, ws: str, deflate: bool, core: int | None
+    app: str,
+    *,
+    ws: str,
+    deflate: bool,
+    core: int | None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[ServerProcess]:
     """Run an application on a free loopback port while the context is open.
 
@@ -60,26 +73,58 @@ async def running_server(
         ws: uvicorn's WebSocket implementation, by name or import string.
         deflate: Whether the server agrees to permessage-deflate.
         core: The core it is kept on.
+        environment: What the application finds in its environment, besides ours.
 
     Raises:
         MeasurementError: It did not start; with the last line it wrote.
     """
-    arguments = ["-m", "benchmarks.server", app, "--ws", ws]
+    arguments = ["benchmarks.server", app, "--ws", ws]
     if deflate:
         arguments.append("--deflate")
     if core is not None:
         arguments += ["--core", str(core)]
+    async with _running(arguments, environment) as (process, errors, ready):
+        yield ServerProcess(process, errors, int(ready["port"]))
+
+
+@asynccontextmanager
+async def running_actor(
+    actor: str, *, core: int | None, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[ChildProcess]:
+    """Run an actor of `benchmarks.actor` in a process of its own while the context is open.
+
+    Args:
+        actor: Import string of its class.
+        core: The core it is kept on.
+        environment: What it finds in its environment, besides ours.
+
+    Raises:
+        MeasurementError: It did not start; with the last line it wrote.
+    """
+    arguments = ["benchmarks.actor", actor]
+    if core is not None:
+        arguments += ["--core", str(core)]
+    async with _running(arguments, environment) as (process, errors, _):
+        yield ChildProcess(process, errors)
+
+
+@asynccontextmanager
+async def _running(
+    arguments: list[str], environment: Mapping[str, str] | None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, IO[bytes], dict[str, float]]]:
+    """Run a module, and give its process, where its errors are and the first line it writes."""
     with tempfile.TemporaryFile() as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-m",
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
+            env={**os.environ, **(environment or {})},
         )
         try:
-            ready = await _answer(process, errors, START_TIMEOUT)
-            yield ServerProcess(int(ready["port"]), process, errors)
+            yield process, errors, await _answer(process, errors, START_TIMEOUT)
         finally:
             await _stop(process)
 
@@ -92,7 +137,7 @@ async def _answer(
         async with asyncio.timeout(patience):
             line = await process.stdout.readline()
     except TimeoutError as exc:
-        raise MeasurementError(f"the server did not answer within {patience:g} s") from exc
+        raise MeasurementError(f"a process did not answer within {patience:g} s") from exc
     if not line:
         raise MeasurementError(_last_word(errors))
     content: dict[str, float] = json.loads(line)
@@ -104,7 +149,7 @@ def _last_word(errors: IO[bytes]) -> str:
     errors.seek(0)
     lines = errors.read().decode(errors="replace").splitlines()
     words = [line for line in lines if line.strip() and "startup failed" not in line]
-    return words[-1] if words else "the server ended without a word"
+    return words[-1] if words else "a process ended without a word"
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -14,7 +14,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKSPACE = ROOT / ".benchmarks"
-NEEDED = ("channels", "django", "httptools", "uvicorn", "uvloop", "websockets")
+NEEDED = (
+    *("channels", "channels_redis", "django", "hiredis", "httptools"),
+    *("redis", "uvicorn", "uvloop", "websockets"),
+)
 
 
 def made_interpreter() -> Path:

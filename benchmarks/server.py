@@ -1,21 +1,18 @@
 """The server side of a measurement: uvicorn, steered over its standard input.
 
-Prints one JSON line with its port when it accepts connections, then answers each command line
-with one JSON line. The end of the input stops it, so it never outlives the process that
-started it.
+Its first answer, when it accepts connections, is its port.
 """
 
 import argparse
 import asyncio
 import gc
-import json
 import socket
-import sys
 import time
 
 import uvicorn
 
 from benchmarks import system
+from benchmarks.steering import answer, commands
 
 TICK = 0.001
 
@@ -70,12 +67,8 @@ class SteeredServer(uvicorn.Server):
         answer({"port": sockets[0].getsockname()[1]})
 
     async def _obey(self) -> None:
-        lines = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
-        )
-        while line := await lines.readline():
-            answer(self._do(line.decode().strip()))
+        async for command in commands():
+            answer(self._do(command))
         self.should_exit = True
 
     def _do(self, command: str) -> dict[str, float]:
@@ -86,11 +79,6 @@ class SteeredServer(uvicorn.Server):
         elif command == "collect":
             gc.collect()
         return {}
-
-
-def answer(content: dict[str, float]) -> None:
-    """Write one line to the process that started this one."""
-    print(json.dumps(content), flush=True)
 
 
 def main() -> None:

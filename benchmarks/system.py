@@ -1,9 +1,13 @@
 """What Linux tells about processes and cores."""
 
+import ctypes
 import os
 import resource
+import signal
 import time
 from pathlib import Path
+
+_SET_DEATH_SIGNAL = 1
 
 
 def cpu_seconds(pid: int) -> float:
@@ -37,3 +41,8 @@ def raise_file_limit() -> None:
     """Allow this process, and the servers it starts, as many sockets as the system permits."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def end_with_parent() -> None:
+    """Have the system end this process when the one that started it ends, however that ends."""
+    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)

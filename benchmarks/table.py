@@ -3,7 +3,10 @@
 from benchmarks.goals import Verdict, summarise
 from benchmarks.model import CaseResult, Metric
 
-REFERENCES = ("bare ASGI", "plain Django", "Channels 4.3")
+REFERENCES = (
+    *("bare ASGI", "plain Django", "Channels 4.3"),
+    *("bare pub/sub", "redis-py lists", "channels_redis core"),
+)
 """Peers that get a column with everybody's ratio to them."""
 
 
@@ -53,7 +56,7 @@ def _row(result: CaseResult, peer: str, references: list[str]) -> list[str]:
     cells = [peer, _figure(best, metric), _figure(_median(result, peer, metric), metric)]
     for reference in references:
         other = summarise(result, reference, metric.key, "best")
-        cells.append("-" if best is None or other is None else f"{best / other:.2f}")
+        cells.append("-" if best is None or not other else f"{best / other:.2f}")
     cells += [_figure(_median(result, peer, column), column) for column in result.case.columns]
     cells.append(str(len(result.values(peer, metric.key))))
     return cells

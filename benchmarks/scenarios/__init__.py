@@ -1,11 +1,23 @@
 """The scenarios, by name: each gives the cases it consists of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from benchmarks.model import Case
-from benchmarks.scenarios import connect, echo, fanout, http, legacy, memory, sync_echo
+from benchmarks.model import Comparison
+from benchmarks.scenarios import (
+    connect,
+    echo,
+    fanout,
+    http,
+    legacy,
+    memory,
+    redis_connect,
+    redis_fanout,
+    redis_members,
+    redis_queue,
+    sync_echo,
+)
 
-SCENARIOS: dict[str, Callable[[], list[Case]]] = {
+SCENARIOS: dict[str, Callable[[], Sequence[Comparison]]] = {
     "echo": echo.cases,
     "fanout": fanout.cases,
     "sync_echo": sync_echo.cases,
@@ -13,4 +25,8 @@ SCENARIOS: dict[str, Callable[[], list[Case]]] = {
     "http": http.cases,
     "memory": memory.cases,
     "connect": connect.cases,
+    "redis_fanout": redis_fanout.cases,
+    "redis_queue": redis_queue.cases,
+    "redis_members": redis_members.cases,
+    "redis_connect": redis_connect.cases,
 }
