@@ -1,6 +1,7 @@
 """Channels 1.x's ways in the process of a test, for the test alone."""
 
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from achannels import dispatch, registry, routing
 from achannels.asgi import Application, node
 from achannels.asgi.settings import defaults
 from achannels.django import conf as django_conf
-from achannels.legacy import alias, conf, custom, ready
+from achannels.legacy import alias, conf, custom, log, ready
 from achannels.legacy import dispatch as legacy_dispatch
 from achannels.legacy.project import LegacyProject
 
@@ -67,6 +68,19 @@ def serve(old_ways: None) -> Callable[..., Application]:
         return Application(list(routes), **settings)
 
     return make
+
+
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """The loggers of `setup_logger` are afterwards as they were."""
+    loggers = [
+        logging.getLogger(name) for name in ("test.channels", "django.channels", *log.SERVERS)
+    ]
+    before = [(each.level, each.propagate, list(each.handlers)) for each in loggers]
+    yield
+    for each, (level, propagate, handlers) in zip(loggers, before, strict=True):
+        each.setLevel(level)
+        each.propagate, each.handlers = propagate, handlers
 
 
 IS_TAKEN = importlib.util.find_spec("channels") is not None

@@ -69,6 +69,7 @@ def test_which_channels_a_worker_listens_on() -> None:
     assert left("--only-channels", "*", "--exclude-channels", "*") == []
 
 
+@pytest.mark.usefixtures("loggers")
 def test_a_worker_needs_a_layer_between_processes() -> None:
     with pytest.raises(CommandError, match="carries nothing between processes"):
         call_command(runworker.Command())

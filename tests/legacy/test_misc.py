@@ -2,7 +2,6 @@
 
 import functools
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -66,16 +65,8 @@ class TestExceptions:
             WebsocketCloseException().run(Message({}, "websocket.receive"))
 
 
+@pytest.mark.usefixtures("loggers")
 class TestLog:
-    @pytest.fixture(autouse=True)
-    def _as_before(self) -> Iterator[None]:
-        loggers = [logging.getLogger(name) for name in ("test.channels", *log.SERVERS)]
-        before = [(each.level, each.propagate, list(each.handlers)) for each in loggers]
-        yield
-        for each, (level, propagate, handlers) in zip(loggers, before, strict=True):
-            each.setLevel(level)
-            each.propagate, each.handlers = propagate, handlers
-
     def test_a_logger_writes_to_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
         logger = log.setup_logger("test.channels")
         logger.info("said")
@@ -83,7 +74,8 @@ class TestLog:
         (line,) = capsys.readouterr().err.splitlines()
         assert line.endswith(" - INFO - test_misc - said")
         assert not logger.propagate
-        assert all(logging.getLogger(name).handlers == logger.handlers for name in log.SERVERS)
+        (handler,) = (each for each in logger.handlers if isinstance(each, log._Handler))
+        assert all(handler in logging.getLogger(name).handlers for name in log.SERVERS)
 
     def test_above_verbosity_1_it_writes_more(self, capsys: pytest.CaptureFixture[str]) -> None:
         log.setup_logger("test.channels")
