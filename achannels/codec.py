@@ -43,6 +43,11 @@ class Encoded:
         self.body = body
         self.prepared: Any = None
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list, as a home answers in split mode, and no content."""
+        return 0x90 <= self.body[0] <= 0x9F
+
     def decode(self) -> Content:
         """Return a fresh content that its receiver may change."""
         return cast("Content", ormsgpack.unpackb(self.body))

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from achannels.channel import Channel
-from achannels.contracts import ChannelLayer, Taken, WorkLayer
+from achannels.contracts import ChannelLayer, Origin, Taken, WorkLayer
 from achannels.dispatch import Dispatcher, Handler, log_error
 from achannels.exceptions import (
     ConfigurationError,
@@ -28,6 +28,9 @@ _LAST_WORDS = 1.0
 """Seconds for consumers that were cancelled; one in a thread may need longer, and is left behind."""
 
 
+Adopt = Callable[[Taken, Origin], Awaitable[None]]
+
+
 class Worker:
     """Handles background messages.
 
@@ -40,6 +43,7 @@ class Worker:
         layer: Where the messages are.
         channels: The named channels to listen on.
         concurrency: Messages handled at once, at most.
+        adopt: Takes an event of a socket, and returns when it was handled; in split mode.
 
     Raises:
         ConfigurationError: The layer cannot do what a consumer asks for.
@@ -51,6 +55,7 @@ class Worker:
         layer: ChannelLayer,
         channels: Collection[str],
         concurrency: int,
+        adopt: Adopt | None = None,
     ) -> None:
         if not isinstance(layer, WorkLayer):
             raise ConfigurationError(
@@ -62,6 +67,7 @@ class Worker:
         self.work: WorkLayer = layer
         self.channels = frozenset(channels)
         self.concurrency = concurrency
+        self._adopt = adopt
         self._limits = {
             channel: min(
                 (h.options.concurrency or concurrency for h in dispatcher.handlers(channel)),
@@ -165,6 +171,10 @@ class Worker:
             logger.error("a message on %s was not settled", channel, exc_info=task.exception())
 
     async def _handle(self, taken: Taken) -> None:
+        if taken.origin is not None and self._adopt is not None:
+            await self.work.settle(taken)
+            await self._adopt(taken, taken.origin)
+            return
         found = self.dispatcher.find(taken.channel, taken.content)
         if found is None:
             logger.error("no route takes a message on %s: %s", taken.channel, sorted(taken.content))

@@ -12,6 +12,8 @@ from achannels.asgi.admission import claims
 from achannels.asgi.events import path_of
 from achannels.asgi.node import Node
 from achannels.asgi.origin import HostCheck, OriginCheck
+from achannels.asgi.remote import request as remote_requests
+from achannels.asgi.remote.websocket import RemoteWebSocket
 from achannels.asgi.settings import SettingKeywords, Settings, resolve
 from achannels.asgi.signals import Signals
 from achannels.asgi.websocket import WebSocket
@@ -71,6 +73,7 @@ class Application:
         self._routes_http = "http.request" in self.router.channels
         self.hosts: HostCheck | None = None
         self.channel_sessions: ChannelSessions | None = None
+        self.node_class: Callable[..., Node] = Node
         self._dispatcher: Dispatcher | None = None
 
     @property
@@ -97,7 +100,11 @@ class Application:
             if self.websocket is not None and not self._claims(scope):
                 await self.websocket(scope, receive, send)
                 return
-            await WebSocket(await self.node(), scope, receive, send).run()
+            node = await self.node()
+            if node.interface is not None:
+                await RemoteWebSocket(node.interface, node, scope, receive, send).run()
+            else:
+                await WebSocket(node, scope, receive, send).run()
         elif kind == "lifespan":
             others = [app for app in (self.http, self.websocket) if app is not None]
             await lifespan.serve(self, list(dict.fromkeys(others)), scope, receive, send)
@@ -174,7 +181,7 @@ class Application:
                 self._starting = None
 
     async def _make_node(self) -> Node:
-        node = Node(
+        node = self.node_class(
             self.dispatcher,
             self.layer,
             self.settings,
@@ -187,7 +194,16 @@ class Application:
         return node
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._routes_http:
+        if self.settings.mode == "interface":
+            node = await self.node()
+            assert node.interface is not None
+            any_path = self.http is not None
+            sent = remote_requests.find(node, scope, any_path=any_path)
+            if sent is not None:
+                remote = remote_requests.RemoteRequest
+                await remote(node.interface, node, scope, receive, send, *sent).run()
+                return
+        elif self._routes_http:
             node = await self.node()
             found = requests.find(node, scope)
             if found is not None:

@@ -48,7 +48,7 @@ class Client:
         self._node = node
         self._path = path_of(scope)
         self._connection: Connection
-        self._outbox = Outbox(send, node.limits(None), node.layer.books, node.spawn, self.end)
+        self._outbox = self._make_outbox(send)
         self._handshake: Handshake | None = Handshake(
             scope, self._path, send, self._outbox, node.settings.subprotocols
         )
@@ -56,6 +56,10 @@ class Client:
         self._denied = False
         self._busy = True
         self._lane: Lane | None = None
+
+    def _make_outbox(self, send: Send) -> Outbox:
+        node = self._node
+        return Outbox(send, node.limits(None), node.layer.books, node.spawn, self.end)
 
     def end(self, code: int, *, now: bool = False) -> None:
         """End the socket; see `achannels.asgi.node.Ending`."""

@@ -25,6 +25,9 @@ logger = logging.getLogger("achannels.server")
 _KEYS = frozenset({"status", "headers", "content", "more_content"})
 
 
+Found = tuple[Handler, dict[str, Any]]
+
+
 class BodyTooLarge(RequestAborted):
     """The request's body is over `max_size`."""
 
@@ -124,13 +127,16 @@ class Body:
 class Request:
     """The life of one request that a consumer answers."""
 
+    _silence = 503
+    """Status when no answer came in time."""
+
     def __init__(
         self,
         node: Node,
         scope: Scope,
         receive: Receive,
         send: Send,
-        found: tuple[Handler, dict[str, Any]],
+        found: Found | None,
         content: Content,
     ) -> None:
         self.scope = scope
@@ -139,9 +145,10 @@ class Request:
         self._send = send
         self._found = found
         self._content = content
-        handler = found[0]
-        self._max_size = handler.max_body or handler.options.max_size or node.settings.max_size
-        self._body = Body(receive, self._max_size, node.settings.http_timeout)
+        handler = found[0] if found is not None else None
+        own = handler and (handler.max_body or handler.options.max_size)
+        self._max_size = own or node.settings.max_size
+        self._body = self._make_body(receive)
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._started = False
@@ -149,10 +156,17 @@ class Request:
         self._complete = asyncio.Event()
         self._moved = asyncio.Event()
 
+    def _make_body(self, receive: Receive) -> Body:
+        return Body(receive, self._max_size, self._node.settings.http_timeout)
+
+    def _attached(self) -> None:
+        """The request has its reply channel; nothing was sent to it yet."""
+
     async def run(self) -> None:
         """Serve the request."""
         node = self._node
         self.channel_name = self._content["reply_channel"] = node.layer.attach(self)
+        self._attached()
         node.sockets.add(self)
         connection = Connection(self.scope, node.layer, self)
         gone = False
@@ -168,8 +182,11 @@ class Request:
             await self._body.close()
             if "http.disconnect" in node.router.channels:
                 await asyncio.shield(node.spawn(self._disconnected(connection, left)))
-            node.layer.detach(self.channel_name)
-            node.leave(self)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._node.layer.detach(self.channel_name)
+        self._node.leave(self)
 
     @property
     def pending(self) -> int:
@@ -279,26 +296,24 @@ class Request:
 
     async def _handle(self, connection: Connection) -> bool:
         """Run the consumer; return whether an answer may still come."""
+        assert self._found is not None
         handler, kwargs = self._found
         channel = self._node.channels["http.request"]
         try:
             await handler(connection, channel, self._content, kwargs, body=self._body)
-        except BodyTooLarge as error:
-            await self._answer(413, str(error))
-        except RequestTimeout as error:
-            await self._answer(408, str(error))
-        except DenyConnection as error:
-            await self._answer(error.status, error.reason, list(error.headers))
-        except (RequestAborted, StopConsumer, Reject) as error:
-            logger.info("%s %s: %r", self._content["method"], self._content["path"], error)
-            if not self._body.left:
-                await self._answer(503, "")
-        except Exception as error:  # noqa: BLE001 - logged and answered
+        except Exception as error:  # noqa: BLE001 - every kind is answered there
+            await self._failed(error, handler)
+            return False
+        return not self._complete.is_set()
+
+    async def _failed(self, error: Exception, handler: Handler) -> None:
+        """Answer what a consumer raised."""
+        answer = answer_to(error)
+        if answer is None:
             log_error(handler, "http.request", self._content["path"], error)
             await self._answer(500, "")
-        else:
-            return not self._complete.is_set()
-        return False
+        elif not isinstance(error, RequestAborted) or not self._body.left:
+            await self._answer(*answer)
 
     async def _wait(self) -> bool:
         """Wait for the rest of the answer; return whether the client left before."""
@@ -321,7 +336,7 @@ class Request:
         if self._body.left:
             return True
         if not self._started:
-            await self._answer(503, "no answer came in time")
+            await self._answer(self._silence, "no answer came in time")
         return False
 
     async def _answer(
@@ -358,11 +373,27 @@ class Request:
             log_error(handler, "http.disconnect", self._content["path"], error)
 
 
-def find(node: Node, scope: Scope) -> tuple[tuple[Handler, dict[str, Any]], Content] | None:
+def answer_to(error: Exception) -> tuple[int, str, list[tuple[bytes, bytes]]] | None:
+    """Return status, text and headers for what a consumer raised; `None` if it failed."""
+    match error:
+        case BodyTooLarge():
+            return 413, str(error), []
+        case RequestTimeout():
+            return 408, str(error), []
+        case DenyConnection():
+            return error.status, error.reason, list(error.headers)
+        case RequestAborted() | StopConsumer() | Reject():
+            logger.info("a request is not answered by its consumer: %r", error)
+            return 503, "", []
+        case _:
+            return None
+
+
+def find(node: Node, scope: Scope) -> tuple[Found, Content] | None:
     """Return the consumer that answers a request and its content; `None` if no route takes it."""
     content = request_content(scope, path_of(scope), "")
     found = node.dispatcher.find("http.request", content)
     return None if found is None else (found, content)
 
 
-__all__ = ["Body", "Part", "Request", "find"]
+__all__ = ["Body", "BodyTooLarge", "Found", "Part", "Request", "answer_to", "find"]

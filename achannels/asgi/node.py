@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from achannels.asgi.deadlines import Deadlines
+from achannels.asgi.interface import Interface
 from achannels.asgi.origin import OriginCheck
 from achannels.asgi.outbox import Limits
 from achannels.asgi.settings import Settings
@@ -66,6 +67,7 @@ class Node:
         self.draining = False
         self.stopped = False
         self.worker: Worker | None = None
+        self.interface: Interface | None = None
         self.handshakes = Deadlines(settings.handshake_timeout)
         self._limits: dict[Options | None, Limits] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,22 +98,34 @@ class Node:
             ConfigurationError: The layer lives on another loop.
         """
         await self.layer.open()
+        if self.settings.mode == "interface":
+            self.interface = Interface(self.layer, frozenset(self.router.channels), self.spawn)
         for tell in starting:
             await tell(self)
 
     def work(self) -> None:
-        """Start the worker, if there are background channels and it does not run.
+        """Start the worker, if there are background channels here and it does not run.
 
         Raises:
             ConfigurationError: The layer cannot do what a consumer asks.
         """
-        if self.worker is not None:
+        if self.worker is not None or self.interface is not None:
             return
         background = [name for name in self.router.channels if not name.startswith(EMBEDDED)]
         if background:
             self.worker = Worker(self.dispatcher, self.layer, background, self.settings.concurrency)
-            self._running = self.loop.create_task(self.worker.run(), name="achannels worker")
-            self._running.add_done_callback(_report)
+            self._run_worker(self.worker)
+
+    def _run_worker(self, worker: Worker) -> None:
+        self._running = self.loop.create_task(worker.run(), name="achannels worker")
+        self._running.add_done_callback(_report)
+
+    async def _end_running(self) -> None:
+        """Have the worker take no more."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
 
     async def stop(self) -> None:
         """Close all sockets with 1012, run their disconnect handlers, finish what is in hand.
@@ -120,10 +134,7 @@ class Node:
         """
         self.draining = True
         deadline = self.loop.time() + self.settings.drain_timeout
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
-            self._running = None
+        await self._end_running()
         await self._close_sockets(deadline)
         if self.worker is not None:
             await self.worker.stop(max(0.0, deadline - self.loop.time()))
@@ -132,7 +143,11 @@ class Node:
         for socket in list(self.sockets):
             socket.end(1012, now=True)
         await self._wait_emptied(_LAST_WORDS)
+        if self.interface is not None:
+            await self.interface.accepted(max(_LAST_WORDS, deadline - self.loop.time()))
         await self._end_tasks(deadline)
+        if self.interface is not None:
+            self.interface.close()
         self.handshakes.close()
         self.dispatcher.threads.close()
         self.stopped = True

@@ -12,7 +12,7 @@ from achannels.exceptions import ConfigurationError
 from achannels.options import OVERFLOW, Overflow
 from achannels.types import Scope
 
-Mode = Literal["embedded"]
+Mode = Literal["embedded", "interface"]
 Unrouted = Literal["reject", "accept"]
 StateFor = Literal["connection", "message"]
 UserFunction = Callable[[Scope], Awaitable[Any]]
@@ -50,7 +50,8 @@ class Settings:
     """Settings with their defaults.
 
     Attributes:
-        mode: `"embedded"`: consumers run in the process that holds the socket.
+        mode: `"embedded"`: consumers run in the process that holds the socket; `"interface"`: this
+            process holds sockets and requests, and worker processes run their consumers.
         allowed_origins: Pages that may open a socket; `None`: the same origin and allowed hosts;
             a list: exactly these; `["*"]`: any.
         unrouted: `"reject"` answers sockets on unknown paths with 404, `"accept"` takes them.
@@ -149,8 +150,8 @@ class Settings:
             raise _wrong("unrouted", self.unrouted, "'reject' or 'accept'")
         if self.state not in ("connection", "message"):
             raise _wrong("state", self.state, "'connection' or 'message'")
-        if self.mode != "embedded":
-            raise _wrong("mode", self.mode, "'embedded'")
+        if self.mode not in ("embedded", "interface"):
+            raise _wrong("mode", self.mode, "'embedded' or 'interface'")
         if not isinstance(self.send_on_commit, bool):
             raise _wrong("send_on_commit", self.send_on_commit, "True or False")
 

@@ -78,6 +78,7 @@ class WebSocket(Client):
             return
         self.channel_name = content["reply_channel"] = node.layer.attach(self)
         self._connection = Connection(self.scope, node.layer, self)
+        self._attached()
         node.sockets.add(self)
         code = 1006
         try:
@@ -89,6 +90,9 @@ class WebSocket(Client):
             code = self._ending or 1006
         finally:
             await self._end_of_life(code)
+
+    def _attached(self) -> None:
+        """The socket has its reply channel; nothing was sent to it yet."""
 
     def end(self, code: int, *, now: bool = False) -> None:
         """End the socket: the code is sent, disconnect runs.

@@ -6,7 +6,7 @@ travels twice or too late does no harm. What it has not begun it hands back when
 
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from achannels.contracts import Home
 
@@ -45,6 +45,7 @@ class Inbox:
         is_over: This node is not its home any more; a handler may still run.
         is_orphan: The interface is dead, so nobody is there to hand the socket back to.
         before: The inbox of an earlier term whose handler still runs.
+        kept: What the node keeps for the socket.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Inbox:
         "is_leaving",
         "is_orphan",
         "is_over",
+        "kept",
         "shard",
         "term",
     )
@@ -74,6 +76,7 @@ class Inbox:
         self.is_over = False
         self.is_orphan = False
         self.before: Inbox | None = None
+        self.kept: Any = None
         self._waiting: deque[Arrival] = deque()
 
     def __len__(self) -> int:
@@ -169,9 +172,9 @@ class Inboxes:
         inbox = self._inboxes.get(channel)
         return inbox if inbox is not None and inbox.term == term else None
 
-    def take(self, channel: str, shard: int, interface: Home, term: int, arrival: Arrival) -> Inbox:
+    def take(self, inbox: Inbox, arrival: Arrival) -> None:
         """This node took an event from the shared channel: it is the socket's home."""
-        inbox = Inbox(channel, shard, interface, term, arrival.number)
+        channel, term = inbox.channel, inbox.term
         before = self._inboxes.pop(channel, None)
         if before is not None:
             inbox.before = None if before.is_idle else before
@@ -183,7 +186,6 @@ class Inboxes:
         self._go_on(inbox)
         for home in self._dead | self._longer_dead:
             self._hear_of(home, inbox)
-        return inbox
 
     def put(self, channel: str, term: int, arrival: Arrival) -> bool:
         """An event was forwarded to this node; `False` if it is dropped.

@@ -6,44 +6,16 @@ never handed to another one: when that home dies the event is lost, and the next
 """
 
 from collections import deque
-from typing import Protocol
 
 from achannels.contracts import Home
 from achannels.split.event import Event, Phase, Place, Verdict
+from achannels.split.port import Port
 
 WINDOW = 32
 """Events of one socket that are not finished, before its client is not read any more."""
 
 WINDOW_BYTES = 256 * 1024
 """The same in bytes."""
-
-
-class Port(Protocol):
-    """What a sequencer has done; each call returns at once."""
-
-    def offer(self, event: Event) -> None:
-        """Put the event onto a shared channel; the outcome comes as `offered` or `refused`."""
-
-    def forward(self, home: Home, event: Event) -> None:
-        """Put the event into the log of the home; the outcome comes with its `flight`."""
-
-    def acknowledge(self, home: Home, term: int) -> None:
-        """Tell a home that its `handback` or `resume` has arrived."""
-
-    def release(self, home: Home, term: int) -> None:
-        """Tell a home that it is not that in this term any more, if it still thinks so."""
-
-    def suspect(self) -> None:
-        """Call `give_up` after the layer's patience, unless `trust` is called before."""
-
-    def trust(self) -> None:
-        """Forget the last `suspect`."""
-
-    def later(self) -> None:
-        """Call `flow` in a moment: something was full."""
-
-    def over(self, event: Event, verdict: Verdict) -> None:
-        """The event has left the sequencer."""
 
 
 class Sequencer:
@@ -94,6 +66,12 @@ class Sequencer:
         return len(self._events) < WINDOW and self._size < WINDOW_BYTES
 
     @property
+    def last(self) -> Event | None:
+        """The event that ends the socket, if it is here."""
+        last = self._events[-1] if self._events else None
+        return last if last is not None and last.last else None
+
+    @property
     def is_accepted(self) -> bool:
         """Whether the layer has every event, so that this node may go."""
         return all(
@@ -132,6 +110,14 @@ class Sequencer:
             self._gap_told_with = event.number
             self.phase = Phase.OFFERED
             self._port.offer(event)
+
+    def abandon(self) -> None:
+        """Drop everything: nobody has taken the first event, and nobody will."""
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
+        self.phase = Phase.FREE
+        while self._events:
+            self._remove(self._events[0], "expired")
 
     # What becomes of an offer.
 
@@ -312,15 +298,13 @@ class Sequencer:
         """
         if self.phase is Phase.SUSPECT:
             self._port.trust()
-        last = self._events[-1] if self._events else None
+        last = self.last
         while self._events:
             self._remove(self._events[-1], "lost")
         self.home = None
         self.phase = Phase.FREE
         self.term += 1
-        if last is not None and last.last:
-            return last.place is Place.HERE
-        return not self._is_over
+        return last.place is Place.HERE if last is not None else not self._is_over
 
     def _waiting(self) -> Event | None:
         """Return the event on the shared channel; only the first can be there."""
@@ -393,4 +377,4 @@ class Sequencer:
         self.flow()
 
 
-__all__ = ["WINDOW", "WINDOW_BYTES", "Port", "Sequencer"]
+__all__ = ["WINDOW", "WINDOW_BYTES", "Sequencer"]

@@ -387,9 +387,8 @@ class Worker(Node):
             arrival = Arrival(origin.number, SHARED, b"", content["last"], not origin.alive)
             if content["gap"]:
                 self.gaps.add((origin.channel, origin.term, origin.number))
-            inbox = self.inboxes.take(
-                origin.channel, 0, Home(*content["from"]), origin.term, arrival
-            )
+            inbox = Inbox(origin.channel, 0, Home(*content["from"]), origin.term, origin.number)
+            self.inboxes.take(inbox, arrival)
             if home != self.home and not inbox.is_over:
                 self.resume(inbox)
 
