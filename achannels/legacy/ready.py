@@ -6,6 +6,7 @@ from achannels.asgi import node as nodes
 from achannels.asgi.node import Node
 from achannels.dispatch import Dispatcher
 from achannels.handlers import flush
+from achannels.home.node import WorkerNode
 from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayerWrapper, channel_layers
 from achannels.legacy.signals import worker_process_ready
 from achannels.legacy.worker import Worker
@@ -36,7 +37,8 @@ async def tell_ready(dispatcher: Dispatcher, *, process: bool = False) -> None:
 
 
 async def _started(node: Node) -> None:
-    await tell_ready(node.dispatcher)
+    if node.settings.mode != "interface":  # where no consumers run
+        await tell_ready(node.dispatcher, process=isinstance(node, WorkerNode))
 
 
 def install() -> None:

