@@ -66,7 +66,7 @@ def own_hub(tmp_path: Path) -> Iterator[HubProcess]:
 
 @pytest.mark.timeout(60)
 class TestHubLayer(LayerSuite):
-    tick = 0.2
+    tick = 0.25
 
     @pytest.fixture(autouse=True)
     def _hub(self, hub: HubProcess) -> None:
