@@ -7,23 +7,13 @@ Layers are made at their first use from a `CHANNEL_LAYERS` mapping; with none, `
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from achannels.backends import BACKENDS, MEMORY
 from achannels.contracts import ChannelLayer
 from achannels.exceptions import ConfigurationError
-
-MEMORY = "achannels.layers.memory.MemoryLayer"
-
-BACKENDS = {
-    "asgiref.inmemory.ChannelLayer": MEMORY,
-    "channels.layers.InMemoryChannelLayer": MEMORY,
-}
-"""`BACKEND` paths of Channels 1.x to 4, and what they stand for here."""
-
-TRANSLATORS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {}
-"""For some of these paths: what makes our `CONFIG` of theirs."""
 
 KEYS = frozenset({"BACKEND", "ROUTING", "CONFIG", "TEST_CONFIG"})
 
@@ -123,7 +113,8 @@ def backend_class(alias: str, config: Mapping[str, Any]) -> type:
         raise ConfigurationError(
             f"{place} is {path!r}; give a dotted path, for example {MEMORY!r}."
         )
-    module_name, _, name = BACKENDS.get(path, path).rpartition(".")
+    ours, _ = BACKENDS.get(path, (path, None))
+    module_name, _, name = ours.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
@@ -144,9 +135,9 @@ def _build(alias: str, config: Mapping[str, Any]) -> ChannelLayer:
         raise ConfigurationError(
             f"CHANNEL_LAYERS[{alias!r}]['CONFIG'] is {options!r}; it must be a dict."
         )
-    translate = TRANSLATORS.get(str(config.get("BACKEND")))
-    if translate is not None:
-        options = translate(options)
+    old = BACKENDS.get(str(config.get("BACKEND")))
+    if old is not None:
+        options = old[1](options)
     known = inspect.signature(backend).parameters
     for key in options:
         if key not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
@@ -160,10 +151,8 @@ def _build(alias: str, config: Mapping[str, Any]) -> ChannelLayer:
 
 
 __all__ = [
-    "BACKENDS",
     "KEYS",
     "MEMORY",
-    "TRANSLATORS",
     "adopt",
     "backend_class",
     "configure",

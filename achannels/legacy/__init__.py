@@ -20,7 +20,7 @@ facade       a layer with blocking methods and the old method names
 contents     contents in the words of 1.x, where they differ from ours
 routing      Route, RouteClass, Include, Router
 asgi         channel_layers, ChannelLayerWrapper, get_channel_layer
-backends, inmemory, redis, ipc    the layers of asgiref.inmemory, asgi_redis and asgi_ipc
+inmemory, redis, ipc    the layers of asgiref.inmemory, asgi_redis and asgi_ipc
 channel      Channel, Group
 message      Message, pending_message_store
 custom       routing objects of one's own in our router
@@ -37,7 +37,7 @@ test         ChannelTestCase, Client, WSClient, apply_routes
 """
 
 from achannels.asgi.settings import defaults
-from achannels.legacy import alias, backends, conf, custom, dispatch, ready
+from achannels.legacy import alias, conf, custom, dispatch, ready
 from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, channel_layers
 from achannels.legacy.channel import Channel, Group
 from achannels.legacy.routing import include, route, route_class
@@ -59,7 +59,6 @@ def install() -> None:
     alias.refuse_beside_another()
     alias.put_in_place()
     defaults.update(conf.DEFAULTS)
-    backends.install()
     custom.install()
     dispatch.install()
     ready.install()

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from achannels.backends import in_memory
 from achannels.layers.memory import MemoryLayer
-from achannels.legacy.backends import in_memory
 from achannels.legacy.facade import LayerFacade
 
 

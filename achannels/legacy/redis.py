@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from achannels.backends import REDIS, on_redis, on_sentinels
 from achannels.dotted import load
-from achannels.legacy.backends import REDIS, on_redis, on_sentinels
 from achannels.legacy.facade import LayerFacade
 
 

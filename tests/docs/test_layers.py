@@ -10,6 +10,7 @@ from django.test import override_settings
 
 from achannels import Channel, Group, Message, registry, route
 from achannels.asgi import Application
+from achannels.backends import BACKENDS
 from achannels.exceptions import ChannelFull, ConfigurationError
 from achannels.layers.memory import MemoryLayer
 from achannels.testing import Clock, Node, WebsocketClient
@@ -112,8 +113,8 @@ def test_the_page_names_every_key() -> None:
     keywords = MemoryLayer.__init__.__annotations__.keys() - {"clock", "return"}
     for key in [*registry.KEYS, *keywords]:
         assert f"| `{key}` |" in text
-    for path in registry.BACKENDS:
-        if registry.BACKENDS[path] == registry.MEMORY:
+    for path, (ours, _) in BACKENDS.items():
+        if ours == registry.MEMORY:
             assert f"`{path}`" in text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from achannels import dispatch, registry, routing
+from achannels import dispatch, routing
 from achannels.asgi import Application, node
 from achannels.asgi.settings import defaults
 from achannels.django import conf as django_conf
@@ -43,21 +43,12 @@ def old_ways(old_names: None) -> Iterator[None]:
     legacy_dispatch.install()
     ready.install()
     before = django_conf.set_project(LegacyProject())
-    paths, translators = dict(registry.BACKENDS), dict(registry.TRANSLATORS)
     yield
-    for table, was in ((registry.BACKENDS, paths), (registry.TRANSLATORS, translators)):
-        restore(table, was)
     django_conf.set_project(before)
     dispatch.compilers.remove(legacy_dispatch.compile_plain)
     routing.adapters.remove(custom.adapt)
     node.starting.clear()
     defaults.clear()
-
-
-def restore(table: dict[str, Any], was: dict[str, Any]) -> None:
-    """Give a table the entries that it had."""
-    table.clear()
-    table.update(was)
 
 
 @pytest.fixture

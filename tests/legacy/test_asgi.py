@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from achannels import registry
+from achannels import backends, registry
 from achannels.layers.memory import MemoryLayer
-from achannels.legacy import backends
 from achannels.legacy.asgi import (
     ChannelLayerManager,
     ChannelLayerWrapper,
@@ -145,17 +144,6 @@ def old(backend: str, **config: Any) -> dict[str, Any]:
     return backends.BACKENDS[backend][1](config)
 
 
-@pytest.fixture
-def _old_paths() -> Any:
-    paths = dict(registry.BACKENDS)
-    backends.install()
-    yield
-    registry.BACKENDS.clear()
-    registry.BACKENDS.update(paths)
-    registry.TRANSLATORS.clear()
-
-
-@pytest.mark.usefixtures("_old_paths")
 @pytest.mark.parametrize("backend", ["asgiref.inmemory.ChannelLayer", "asgi_ipc.IPCChannelLayer"])
 def test_old_paths_name_a_layer_in_memory(settings: Any, backend: str) -> None:
     config = {"capacity": 3, "channel_capacity": {"mail.*": 1}, "expiry": 5, "prefix": "site"}

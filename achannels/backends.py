@@ -1,16 +1,27 @@
-"""`BACKEND` paths of Channels 1.x with their `CONFIG`, and the layers of ours that stand for them."""
+"""`BACKEND` paths of Channels 1.x to 4 with their `CONFIG`, and our layers that stand for them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from achannels import registry
 from achannels.exceptions import ConfigurationError
 
+MEMORY = "achannels.layers.memory.MemoryLayer"
 REDIS = "achannels.layers.redis.RedisLayer"
 
 Options = Mapping[str, Any]
 
 _SENTINEL_PORT = 26_379
+
+_GONE = frozenset(
+    {
+        "stats_prefix",
+        "connection_kwargs",
+        "serializer_format",
+        "random_prefix_length",
+        "on_disconnect",
+        "on_reconnect",
+    }
+)
 
 
 def in_memory(options: Options) -> dict[str, Any]:
@@ -22,7 +33,8 @@ def in_memory(options: Options) -> dict[str, Any]:
 def on_redis(options: Options) -> dict[str, Any]:
     """Return the options of a layer over Redis.
 
-    What is counted has no prefix of its own here, and the connections are the layer's business.
+    What is counted has no prefix of its own here, and how it connects and encodes is the layer's
+    business.
 
     Raises:
         ConfigurationError: `hosts` or the keys for encryption are one `str`.
@@ -32,8 +44,7 @@ def on_redis(options: Options) -> dict[str, Any]:
             raise ConfigurationError(
                 f"CONFIG {key!r} is {options[key]!r}; it must be a list: [{options[key]!r}]."
             )
-    gone = {"stats_prefix", "connection_kwargs"}
-    return _without_none({key: value for key, value in options.items() if key not in gone})
+    return _without_none({key: value for key, value in options.items() if key not in _GONE})
 
 
 def on_sentinels(options: Options) -> dict[str, Any]:
@@ -63,28 +74,21 @@ def on_sentinels(options: Options) -> dict[str, Any]:
 
 
 BACKENDS: dict[str, tuple[str, Callable[[Options], dict[str, Any]]]] = {
-    "asgiref.inmemory.ChannelLayer": (registry.MEMORY, in_memory),
-    "asgi_ipc.IPCChannelLayer": (registry.MEMORY, in_memory),
-    "asgi_ipc.core.IPCChannelLayer": (registry.MEMORY, in_memory),
+    "asgiref.inmemory.ChannelLayer": (MEMORY, in_memory),
+    "asgi_ipc.IPCChannelLayer": (MEMORY, in_memory),
     "asgi_redis.RedisChannelLayer": (REDIS, on_redis),
     "asgi_redis.core.RedisChannelLayer": (REDIS, on_redis),
     "asgi_redis.RedisLocalChannelLayer": (REDIS, on_redis),
-    "asgi_redis.local.RedisLocalChannelLayer": (REDIS, on_redis),
     "asgi_redis.RedisSentinelChannelLayer": (REDIS, on_sentinels),
-    "asgi_redis.sentinel.RedisSentinelChannelLayer": (REDIS, on_sentinels),
+    "channels.layers.InMemoryChannelLayer": (MEMORY, in_memory),
+    "channels_redis.core.RedisChannelLayer": (REDIS, on_redis),
+    "channels_redis.pubsub.RedisPubSubChannelLayer": (REDIS, on_redis),
 }
 """Old path; ours, and what makes our options of the old ones."""
-
-
-def install() -> None:
-    """Have the old paths understood in `CHANNEL_LAYERS`."""
-    for path, (ours, translate) in BACKENDS.items():
-        registry.BACKENDS[path] = ours
-        registry.TRANSLATORS[path] = translate
 
 
 def _without_none(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-__all__ = ["BACKENDS", "in_memory", "install", "on_redis", "on_sentinels"]
+__all__ = ["BACKENDS", "MEMORY", "REDIS", "in_memory", "on_redis", "on_sentinels"]
