@@ -25,6 +25,7 @@ from achannels.testing.layer_suite import Connection, check_books
 from tests.docs.snippets import TEXTS, forget_files, run
 from tests.docs.test_reference import code, tables
 from tests.redis.conftest import MakeLayer, Start
+from tests.redis.deployments import Sentinels
 from tests.redis.node import process
 from tests.redis.servers import Server
 
@@ -253,6 +254,15 @@ async def test_a_user_of_one_site_cannot_use_another(
     with pytest.raises(LayerUnavailable, match=r"(?i)no permissions to access"):
         await layer(url, prefix="other")
     await layer(url, prefix="mine")
+
+
+async def test_a_user_for_sentinels_needs_one_right(sentinels: Sentinels, layer: MakeLayer) -> None:
+    (right,) = re.findall(r"`(\+sentinel\|\w+)`", TEXT)
+    for each in sentinels.sentinels:
+        await ask(each, "ACL", "SETUSER", "watch", "on", ">pw", "resetkeys", "-@all", right)
+    ours = await layer(f"{sentinels.url}?sentinel_username=watch&sentinel_password=pw")
+    await ours.send("work", {"n": 1})
+    assert await ours.receive("work") == {"n": 1}
 
 
 async def test_sites_with_prefixes_of_their_own_are_apart(
