@@ -203,6 +203,10 @@ def test_a_list_that_holds_itself_is_refused() -> None:
             {"it's": {1}},
             f'content["it\'s"] is a set; {CARRIED} Send str(content["it\'s"]) or its fields.',
         ),
+        (
+            {"n": 2**64 - 1, "m": -(2**63), "x": {1}},
+            f"content['x'] is a set; {CARRIED} Send str(x) or its fields.",
+        ),
         ({"a": {1}, "b": object()}, f"content['a'] is a set; {CARRIED} Send str(a) or its fields."),
     ],
 )

@@ -111,6 +111,8 @@ async def test_it_takes_no_message_without_a_free_place() -> None:
             await layer.send("work", {"n": n})
         with pytest.raises(ChannelFull):
             await layer.send("work", {"n": 5})
+        for _ in range(10):
+            await asyncio.sleep(0)
         assert (made.busy, gate.began.empty()) == (2, True)
         gate.go.release()
         assert await gate.began.get() == 2
