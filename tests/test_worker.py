@@ -103,9 +103,9 @@ class Attempts:
 
 async def test_it_takes_no_message_without_a_free_place() -> None:
     gate, layer = Gate(), MemoryLayer(capacity=3)
-    async with working([route("work", gate)], layer, concurrency=2) as made:
-        for n in range(2):
-            await layer.send("work", {"n": n})
+    async with working([route(["other", "work"], gate)], layer, concurrency=2) as made:
+        for n, channel in enumerate(["other", "work"]):
+            await layer.send(channel, {"n": n})
             assert await gate.began.get() == n
         for n in (2, 3, 4):
             await layer.send("work", {"n": n})
