@@ -11,6 +11,7 @@ from django.conf import settings
 from achannels import registry
 from achannels.asgi import Application, get_asgi_application
 from achannels.contracts import ChannelLayer
+from achannels.django import conf
 from achannels.exceptions import ConfigurationError
 from achannels.layers.memory import MemoryLayer
 from achannels.legacy.facade import LayerFacade
@@ -167,6 +168,8 @@ class ChannelLayerManager:
         config = self.configs.get(alias, {})
         facade = self._facades[layer] = LayerFacade(layer, config.get(key))
         routing = config.get("ROUTING")
+        if routing is None and alias == DEFAULT_CHANNEL_LAYER:
+            routing = conf.routing() or None  # where a module of that name is
         if routing is None and alias in self.configs:
             raise InvalidChannelLayerError(
                 f"CHANNEL_LAYERS[{alias!r}] has no ROUTING. Give a list of routes or its dotted "

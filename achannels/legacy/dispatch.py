@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import Any
 
 from achannels import dispatch
@@ -106,8 +105,10 @@ class PlainHandler(SyncHandler):
         """Count, and return whether the message is to be handled again here and now.
 
         The message of a socket or request waits in its place, so that its order stays; another goes
-        to the end of its channel.
+        to the end of its channel. A durable one is the worker's business.
         """
+        if self.options.durable:
+            raise error
         content[RETRY_KEY] = content.get(RETRY_KEY, 0) + 1
         if content[RETRY_KEY] > RETRIES:
             logger.warning(
@@ -153,7 +154,6 @@ def compile_plain(consumer: Any, dispatcher: Dispatcher) -> Handler | None:
         return None
     # 1.x's classes have attributes of the same names, which mean something else.
     options = Options() if is_class else Options.of(consumer)
-    options = replace(options, retries=RETRIES, backoff=(LATER,))
     asks = options.channel_session or options.http_session or options.http_user
     name = name_of(consumer)
     state = State(options, name, dispatcher.loaders) if asks else None

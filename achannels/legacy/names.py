@@ -4,6 +4,7 @@ Here the part before a `!` is a node, and only that node makes names. A name mad
 interface server of one's own say, stands for the channel with one reader `prefix?local`.
 """
 
+import threading
 from collections.abc import Iterable
 
 from achannels.exceptions import InvalidName
@@ -31,16 +32,18 @@ class Locals:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     def note(self, name: object) -> None:
         """Remember a name that was sent to, joined a group, or was given as a reply channel."""
         if not isinstance(name, str) or "!" not in name or not is_foreign(name):
             return
         plain = plain_name(name)
-        self._names.pop(plain, None)
-        self._names[plain] = name
-        while len(self._names) > _REMEMBERED:
-            del self._names[next(iter(self._names))]
+        with self._lock:
+            self._names.pop(plain, None)
+            self._names[plain] = name
+            while len(self._names) > _REMEMBERED:
+                del self._names[next(iter(self._names))]
 
     def of(self, prefix: str) -> Iterable[str]:
         """Return the names that begin with a prefix.
@@ -53,7 +56,8 @@ class Locals:
                 f"channel name {prefix!r} is that of a node: its sockets take their messages "
                 "themselves."
             )
-        return [name for name in self._names.values() if name.startswith(prefix)]
+        with self._lock:
+            return [name for name in self._names.values() if name.startswith(prefix)]
 
     def old_name(self, plain: str) -> str:
         """Return the name that a channel of the layer has in 1.x."""

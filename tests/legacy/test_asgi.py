@@ -60,6 +60,14 @@ def test_which_aliases_there_are(settings: Any) -> None:
         layers["other"]
 
 
+def test_the_routing_may_be_found_by_its_name(settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.django.urls"
+    assert (
+        configure(settings, ROUTING=None)["default"].routing
+        == "tests.django.routing.channel_routing"
+    )
+
+
 def test_a_layer_can_be_swapped(settings: Any) -> None:
     layers = configure(settings)
     before = layers["default"]
@@ -91,6 +99,7 @@ def test_who_swaps_ours_swaps_this(settings: Any) -> None:
     ],
 )
 def test_a_wrong_entry_names_its_alias(settings: Any, config: dict[str, Any], text: str) -> None:
+    settings.ROOT_URLCONF = None
     layers = configure(settings, **config)
     with pytest.raises(InvalidChannelLayerError, match=text) as error:
         layers["default"]

@@ -214,6 +214,26 @@ async def test_a_background_message_that_is_always_later_is_given_up(
     assert dispatch.RETRIES == 10
 
 
+async def test_a_durable_consumer_is_tried_again_by_its_own_rules(project: Any) -> None:
+    from achannels import Channel as AsyncChannel
+    from achannels import consumer
+    from achannels.legacy.exceptions import ConsumeLater
+
+    attempts: list[int] = []
+
+    @consumer(durable=True, retries=1, backoff=0)
+    def work(message: Any) -> None:
+        attempts.append(message.attempt)
+        raise ConsumeLater
+
+    async with Node(project(route("work", work))) as node:
+        await AsyncChannel("work").send({})
+        await node.idle()
+        (letter,) = await AsyncChannel("work").dead_letters()
+    assert attempts == [1, 2]
+    assert letter.attempts == 2
+
+
 async def test_a_node_that_starts_is_ready(project: Any) -> None:
     told: list[Any] = []
 

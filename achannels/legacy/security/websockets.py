@@ -19,7 +19,7 @@ class BaseOriginValidator:
         func: The consumer.
     """
 
-    def __new__(cls, func: Callable[..., Any]) -> Self:
+    def __new__(cls, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Self:
         """Return the form for `def`, or that for `async def`."""
         kind: Any = cls
         made: Self = super().__new__(_async_form(kind) if is_async(func) else kind)

@@ -12,7 +12,7 @@ from typing import Any
 from django.test import TestCase, TransactionTestCase
 
 from achannels import registry
-from achannels.consumers.base import AsyncConsumer
+from achannels.consumers.base import BaseConsumer
 from achannels.dispatch import is_async, name_of
 from achannels.layers.memory import MemoryLayer
 from achannels.legacy.asgi import (
@@ -192,7 +192,7 @@ class Client:
 
     def _run(self, consumer: Any, message: Message, kwargs: dict[str, Any]) -> Any:
         if is_async(consumer) or (
-            isinstance(consumer, type) and issubclass(consumer, AsyncConsumer)
+            isinstance(consumer, type) and issubclass(consumer, BaseConsumer)
         ):
             raise AssertionError(
                 f"{name_of(consumer)} is async, which no consumer of Channels 1.x is. Test it with "
