@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from achannels.exceptions import LayerUnavailable
 from achannels.layers.redis.batches import MAX_OPERATIONS, NEVER, Batches, Operation, Outcome
+from achannels.layers.redis.link import Argument
 
 
 def explain(operation: Operation, outcome: Outcome, why: str) -> LayerUnavailable:
@@ -29,7 +30,7 @@ class Caller:
         number = len(self.futures)
         future = self.loop.create_future()
         self.futures.append(future)
-        arguments = [number, b"x" * size]
+        arguments: list[Argument] = [number, b"x" * size]
         self.batches.add(Operation("Q", arguments, deadline, future, self.undone.append))
         return number
 
@@ -109,6 +110,8 @@ def test_nothing_is_done_twice_and_every_outcome_is_true(steps: list[str]) -> No
             case "give up":
                 now += 5
                 batches.give_up(now, "slow")
+            case _:
+                pass
     while caller.batches.fill() is not None:
         assert caller.batches.current is not None
         caller.batches.current.attempts += 1
