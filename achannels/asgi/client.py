@@ -37,6 +37,7 @@ class Client:
         "_lane",
         "_node",
         "_outbox",
+        "_over",
         "_path",
         "channel_name",
         "scope",
@@ -55,6 +56,7 @@ class Client:
         self._deciding = 0
         self._denied = False
         self._busy = True
+        self._over = False
         self._lane: Lane | None = None
 
     def _make_outbox(self, send: Send) -> Outbox:
@@ -93,7 +95,7 @@ class Client:
             "since": since,
         }
         found = self._node.dispatcher.find("websocket.gap", content)
-        if found is not None and not self._outbox.is_closed and not self._denied:
+        if found is not None and self._takes_events():
             lane = self._open_lane()
             lane.put_gap(found, content)
             self._start_lane()
@@ -148,12 +150,16 @@ class Client:
 
     def _post(self, message: Encoded, *, group: bool) -> bool:
         books = self._node.layer.books
-        if self._outbox.is_closed or self._denied:
+        if not self._takes_events():
             books.drop("gone")
             return True
         taken = self._open_lane().put(message, self._outbox.capacity, group=group)
         self._start_lane()
         return taken
+
+    def _takes_events(self) -> bool:
+        """Whether the consumer may still be called: disconnect is the last that it hears."""
+        return not (self._over or self._denied or self._outbox.is_closed)
 
     def _open_lane(self) -> Lane:
         if self._lane is None:

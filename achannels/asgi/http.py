@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from achannels.asgi.body import Body, BodyTooLarge
 from achannels.asgi.events import headers_of, path_of, request_content
 from achannels.asgi.node import Node
 from achannels.codec import Encoded
@@ -26,10 +27,6 @@ _KEYS = frozenset({"status", "headers", "content", "more_content"})
 
 
 Found = tuple[Handler, dict[str, Any]]
-
-
-class BodyTooLarge(RequestAborted):
-    """The request's body is over `max_size`."""
 
 
 class Part:
@@ -60,75 +57,8 @@ class Part:
         self.more = bool(content.get("more_content", False))
 
 
-class Body:
-    """Reads the body of a request once, when a consumer asks for it."""
-
-    def __init__(self, receive: Receive, limit: int, timeout: float) -> None:
-        self._receive = receive
-        self._limit = limit
-        self._timeout = timeout
-        self._reading: asyncio.Task[bytes] | None = None
-        self.left = False
-        self.complete = False
-
-    async def read(self) -> bytes:
-        """Return the whole body.
-
-        Raises:
-            RequestAborted: The client left before it was complete, or it is over `max_size`.
-            RequestTimeout: It was not complete in time.
-        """
-        if self._reading is None:
-            self._reading = asyncio.get_running_loop().create_task(self._read())
-        return await asyncio.shield(self._reading)
-
-    async def _read(self) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._timeout):
-                while True:
-                    event = await self._receive()
-                    if event["type"] == "http.disconnect":
-                        self.left = True
-                        raise RequestAborted("the client left before its request was complete.")
-                    part = event.get("body", b"")
-                    size += len(part)
-                    if size > self._limit:
-                        raise BodyTooLarge(
-                            f"the body has more than {self._limit} bytes, the limit is max_size."
-                        )
-                    parts.append(part)
-                    if not event.get("more_body", False):
-                        self.complete = True
-                        return b"".join(parts)
-        except TimeoutError:
-            raise RequestTimeout(
-                f"the request's body was not complete within {self._timeout} s (http_timeout)."
-            ) from None
-
-    async def gone(self) -> None:
-        """Return when the client left; its body is read and dropped on the way."""
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
-        while not self.left:
-            event = await self._receive()
-            self.left = event["type"] == "http.disconnect"
-
-    async def close(self) -> None:
-        """End the reading."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-            if not self._reading.cancelled():
-                self._reading.exception()
-
-
 class Request:
     """The life of one request that a consumer answers."""
-
-    _silence = 503
-    """Status when no answer came in time."""
 
     def __init__(
         self,
@@ -327,7 +257,7 @@ class Request:
                 done, _ = await asyncio.wait(
                     {gone, complete}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
                 )
-                if done or not self._moved.is_set():
+                if done or not self._goes_on():
                     break
         finally:
             for task in (gone, complete):
@@ -336,8 +266,16 @@ class Request:
         if self._body.left:
             return True
         if not self._started:
-            await self._answer(self._silence, "no answer came in time")
+            await self._answer(*self._silence())
         return False
+
+    def _silence(self) -> tuple[int, str]:
+        """Return what is answered when no answer came in time."""
+        return 503, "no answer came in time"
+
+    def _goes_on(self) -> bool:
+        """Whether the answer has moved since the last look."""
+        return self._moved.is_set()
 
     async def _answer(
         self, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
@@ -396,4 +334,4 @@ def find(node: Node, scope: Scope) -> tuple[Found, Content] | None:
     return None if found is None else (found, content)
 
 
-__all__ = ["Body", "BodyTooLarge", "Found", "Part", "Request", "answer_to", "find"]
+__all__ = ["Found", "Part", "Request", "answer_to", "find"]

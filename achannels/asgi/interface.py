@@ -9,7 +9,7 @@ from achannels.asgi.courier import Courier
 from achannels.asgi.deadlines import Deadlines
 from achannels.asgi.line import Line, Owner
 from achannels.codec import Encoded
-from achannels.contracts import ChannelLayer, Home, Origin
+from achannels.contracts import Books, ChannelLayer, Home, Origin
 from achannels.exceptions import ConfigurationError, LayerUnavailable
 from achannels.relay import RelayLayer
 
@@ -48,6 +48,7 @@ class Interface:
                 "CHANNEL_LAYERS to achannels.layers.redis.RedisLayer, or leave MODE 'embedded'."
             )
         self.relay: RelayLayer = layer
+        self.books: Books = layer.books
         self.courier = Courier(layer)
         self.suspects = Deadlines(layer.patience)
         self._channels = channels

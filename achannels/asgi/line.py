@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from achannels.asgi.courier import Courier
 from achannels.asgi.deadlines import Deadlines
 from achannels.codec import Encoded, pack
-from achannels.contracts import Home, Origin
+from achannels.contracts import Books, Home, Origin
 from achannels.exceptions import ChannelFull, LayerUnavailable
 from achannels.relay import HomeDraining, HomeGone, RelayLayer
 from achannels.split.event import Event, Verdict
@@ -40,6 +40,7 @@ class Switchboard(Protocol):
     """What a line needs of its node; see `achannels.asgi.interface`."""
 
     relay: RelayLayer
+    books: Books
     courier: Courier
     suspects: Deadlines
 
@@ -166,6 +167,12 @@ class Line:
             self._term = answer[1]
             self._answered = self._answered_bytes = 0
             self._credited = self._credited_bytes = 0
+        books = self._interface.books
+        if answer[0] == "reply" and self._owner is None:
+            books.drop("gone")
+            return
+        if answer[0] != "reply":
+            books.delivered += 1
         if answer[0] == "session":
             self._session = answer[2]
         elif self._owner is not None:

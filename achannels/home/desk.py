@@ -51,6 +51,7 @@ class Desk:
         self._to_say: dict[Inbox, None] = {}
         self._finished: dict[Inbox, tuple[int, int]] = {}
         self._size = 0
+        self._is_urgent = False
         self._timers: dict[Callable[[], None], tuple[float, asyncio.TimerHandle]] = {}
         self._call_in(relay.patience, self._sweep)
 
@@ -68,6 +69,12 @@ class Desk:
             await ended
         finally:
             self._ended.pop((inbox, number), None)
+
+    def cancel(self, inbox: Inbox) -> None:
+        """Cancel the handler of a socket that has ended, but not its disconnect."""
+        for task, (each, arrival) in self._tasks.items():
+            if each is inbox and not arrival.last:
+                task.cancel()
 
     async def emptied(self, timeout: float) -> None:
         """Wait until no socket has its home here, so long."""
@@ -119,8 +126,8 @@ class Desk:
         """Tell the interface what is finished: at once when its window fills, else in time."""
         count, size = self._finished.get(inbox, (0, 0))
         count, size = self._finished[inbox] = count + 1, size + self._size
-        full = count >= _MANY or size >= _MANY_BYTES
-        self._call_in(0.0 if full else _LAZILY, self.tell_finished)
+        hurry = count >= _MANY or size >= _MANY_BYTES or self._is_urgent
+        self._call_in(0.0 if hurry else _LAZILY, self.tell_finished)
 
     def handback(self, inbox: Inbox) -> None:
         """Tell the interface that the socket is handed back."""
@@ -173,6 +180,7 @@ class Desk:
         if not task.cancelled() and task.exception() is not None:
             logger.error("%s of %s failed", arrival.kind, inbox.channel, exc_info=task.exception())
         self._size = len(arrival.body)
+        self._is_urgent = arrival.kind == "websocket.event"  # the interface counts those that wait
         ended = self._ended.get((inbox, arrival.number))
         if ended is not None and not ended.done():
             ended.set_result(None)

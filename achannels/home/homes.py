@@ -155,6 +155,8 @@ class Homes:
                     self._inboxes.acknowledged(channel, term)
                 case "release":
                     self._inboxes.released(channel, term)
+                case "cancel":
+                    self._desk.cancel(inbox)
                 case _:
                     inbox.kept.told(word, more)
 
@@ -175,6 +177,8 @@ class Homes:
         """This node was declared dead."""
         logger.error("this worker was silent for its lease; its sockets have other homes")
         self._since[shard] = {self.relay.home(shard)}
+        for inbox in self._inboxes:
+            inbox.kept.is_fenced |= inbox.shard == shard
         self._inboxes.fenced(shard)
 
     def _take(self, taken: Taken, origin: Origin) -> Inbox | None:

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from achannels.asgi.http import BodyTooLarge, Part, answer_to
+from achannels.asgi.body import BodyTooLarge
+from achannels.asgi.http import Part, answer_to
 from achannels.codec import Encoded
 from achannels.dispatch import log_error
 from achannels.exceptions import RequestAborted, RequestTimeout

@@ -98,6 +98,9 @@ class Tenant:
         inbox: Its events.
         scope: The ASGI scope, as far as it could travel.
         gap: Events were lost before this home.
+
+    Attributes:
+        is_fenced: This node was declared dead since: another home has gone on.
     """
 
     patience: float
@@ -114,6 +117,7 @@ class Tenant:
         self._homes = homes
         self._gap = gap
         self._ended = False
+        self.is_fenced = False
         self.connection = Connection(scope, homes.layer, self)
         self.patience = homes.dispatcher.send_timeout
         if homes.sessions is not None:
@@ -152,12 +156,15 @@ class Tenant:
 
     async def write(self, prepared: Encoded) -> None:
         """Send a checked reply."""
+        if self.inbox.is_leaving or (self.inbox.is_over and not self.is_fenced):
+            # The socket is over, or lives on with another home: then this is a send from elsewhere.
+            await self._homes.layer.send(self.channel_name, prepared.decode())
+            return
         size = len(prepared.body)
         if not await self.credit.wait(self.patience):
             raise ChannelFull(self.channel_name, REPLIES)
         self.credit.take(size)
         await self.say("reply", prepared.body, timeout=self.patience)
-        self._homes.layer.books.replies += 1
 
     async def say(self, word: str, *more: Any, timeout: float | None = None) -> None:
         """Tell the interface something, after all that was said before.

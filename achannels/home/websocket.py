@@ -54,8 +54,10 @@ class SocketTenant(Tenant):
         """Send a checked reply; one with a `type` comes back as an event."""
         if prepared.prepared.event:
             await self._homes.layer.send(self.channel_name, prepared.decode())
-        else:
-            await super().write(prepared)
+            return
+        await super().write(prepared)
+        if prepared.prepared.close is not None or prepared.prepared.refuse:
+            self._ended = True
 
     async def _call(
         self, found: Found, kind: str, content: Content, attempt: int = 1
@@ -110,7 +112,8 @@ class SocketTenant(Tenant):
             return
         known = await self._call(found, "websocket.receive", content)
         if known is False:
-            logger.error("%s has no method for type %r.", found[0].name, kind)
+            near = getattr(found[0], "consumer").near(kind)  # noqa: B009 - of a class, as it is one
+            logger.error("%s has no method for type %r. %s", found[0].name, kind, near)
 
     def _class_handler(self) -> Found | None:
         instances = self.connection.instances

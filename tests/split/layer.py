@@ -14,6 +14,7 @@ from achannels.contracts import Home, Origin, Statistics, Taken
 from achannels.exceptions import ChannelFull, LayerClosed, LayerUnavailable
 from achannels.layers.memory import MemoryLayer
 from achannels.relay import HomeDraining, HomeGone, RelayListener
+from achannels.types import Content
 from tests.split.world import Server, Void
 
 _REFUSALS = (ChannelFull, HomeGone, HomeDraining)
@@ -51,7 +52,8 @@ class World:
 
     async def statistics(self) -> Statistics:
         """Return the books of all nodes together."""
-        books = [await layer.statistics() for layer in (*self.layers.values(), self.hub)]
+        layers = [*self.layers.values(), self.hub]
+        books = [await MemoryLayer.statistics(layer) for layer in layers]
         dropped: dict[str, int] = {}
         for each in books:
             for reason, count in each["dropped"].items():
@@ -94,6 +96,10 @@ class WorldLayer(MemoryLayer):
             self.is_dead = True
             self.world.server.fence(self.node)
 
+    async def statistics(self) -> Statistics:
+        """Return the books of the world."""
+        return await self.world.statistics()
+
     # Channels and groups.
 
     async def send(
@@ -111,6 +117,9 @@ class WorldLayer(MemoryLayer):
             await super().send(channel, content)
         else:
             await self.world.layers[node].send(channel, content)
+
+    async def receive(self, channel: str) -> Content:
+        return await self.world.hub.receive(channel)
 
     async def group_add(self, group: str, channel: str) -> None:
         await MemoryLayer.group_add(self._owner(channel), group, channel)
@@ -173,6 +182,7 @@ class WorldLayer(MemoryLayer):
 
     def listen(self, listener: RelayListener) -> None:
         self._listener = listener
+        self._drains = False
 
     def home(self, shard: int) -> Home:
         assert self._me is not None
@@ -205,8 +215,12 @@ class WorldLayer(MemoryLayer):
             if not self.world.server.is_registered(me):
                 raise Void
             receiver = layer._attached.get(channel) if layer is not None else None
-            if receiver is not None and not receiver.deliver(message, group=False):
+            books = layer.books if layer is not None else self.books
+            if receiver is None:
+                books.drop("gone")
+            elif not receiver.deliver(message, group=False):
                 raise ChannelFull(channel, receiver.capacity)
+            books.accepted += 1
 
         return self._submit(deliver)
 

@@ -5,8 +5,9 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from achannels.asgi.body import Body
 from achannels.asgi.events import path_of, request_content
-from achannels.asgi.http import Body, Found, Part, Request, answer_to
+from achannels.asgi.http import Found, Part, Request, answer_to
 from achannels.asgi.interface import Interface
 from achannels.asgi.node import Node
 from achannels.asgi.remote.scope import pack_scope
@@ -24,6 +25,9 @@ logger = logging.getLogger("achannels.server")
 SMALL = 64 * 1024
 """Bytes of a body that travels with its request."""
 
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods whose requests have no body unless they say so."""
+
 
 class RemoteBody(Body):
     """Reads the body of a request: a small one before the request leaves, else as the home asks."""
@@ -40,10 +44,10 @@ class RemoteBody(Body):
     async def small(self, scope: Scope) -> tuple[bytes, bool]:
         """Return what is there of the body and whether that is all, without a long wait."""
         declared = next((v for k, v in scope["headers"] if k == b"content-length"), None)
-        chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
-        if declared is None and not chunked:
-            return b"", True
-        if declared is None or not declared.isdigit() or int(declared) > SMALL:
+        if declared is None:
+            chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
+            return b"", scope["method"].upper() in _BODILESS and not chunked
+        if not declared.isdigit() or int(declared) > SMALL:
             return b"", False
         return await self.read(), True
 
@@ -86,7 +90,6 @@ class RemoteBody(Body):
 class RemoteRequest(Request):
     """The life of one request whose consumer runs in another process."""
 
-    _silence = 504
     _body: RemoteBody
 
     def __init__(
@@ -109,6 +112,11 @@ class RemoteRequest(Request):
     def _make_body(self, receive: Receive) -> Body:
         return RemoteBody(receive, self._max_size, self._node.settings.http_timeout)
 
+    @property
+    def pending(self) -> int:
+        """Messages that were taken and are not written."""
+        return super().pending + sum(part is not None for part, _ in self._parts)
+
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a part from the layer, or an answer of the home."""
         if not group and message.is_list:
@@ -125,6 +133,7 @@ class RemoteRequest(Request):
                 self._parts.append((Part(Encoded(body).decode()), len(body)))
                 self._work_off()
             case ["deny", term, status, text, headers] if term == self._line.sequencer.term:
+                self._moved.set()
                 self._node.run_beside(self._denied(status, text, headers))
             case ["end", _, _]:
                 self._parts.append((None, 0))
@@ -165,14 +174,22 @@ class RemoteRequest(Request):
     async def _write_parts(self) -> None:
         try:
             while self._parts:
-                part, size = self._parts.popleft()
+                part, size = self._parts[0]
                 if part is None:
                     self._complete.set()
                 else:
-                    await self.write(part)
+                    self._count(written=await self._put(part))
                     self._line.credit(size)
+                self._parts.popleft()
         finally:
             self._writing = False
+
+    def _count(self, *, written: bool) -> None:
+        books = self._node.layer.books
+        if written:
+            books.delivered += 1
+        else:
+            books.drop("gone")
 
     # The life.
 
@@ -199,6 +216,18 @@ class RemoteRequest(Request):
         self._was_put = True
         self._line.put("http.request", encode(content, "http.request", 2**31).body)
         return True
+
+    def _goes_on(self) -> bool:
+        """Whether the answer has moved since the last look, or a home is at work on it."""
+        sequencer = self._line.sequencer
+        at_work = sequencer.home is not None and len(sequencer) > 0
+        return super()._goes_on() or at_work
+
+    def _silence(self) -> tuple[int, str]:
+        """Return what is answered when no answer came in time, or nobody took the request."""
+        if self._line.sequencer.home is None:
+            return 504, "no worker took the request in time"
+        return super()._silence()
 
     async def _disconnected(self, connection: Connection, left: bool) -> None:
         if not self._was_put:

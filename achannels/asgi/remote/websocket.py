@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from achannels.asgi import websocket
 from achannels.asgi.eager import Rest
 from achannels.asgi.events import Reply, disconnect_content, prepare
 from achannels.asgi.handshake import log
@@ -29,7 +30,16 @@ _EVENT = "websocket.event"
 class RemoteOutbox(Outbox):
     """An outbox that takes the answers of a home without waiting."""
 
-    __slots__ = ()
+    __slots__ = ("_held",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._held = 0
+
+    @property
+    def pending(self) -> int:
+        """Messages that were taken and are not written."""
+        return super().pending + self._held
 
     def answer(self, reply: Reply) -> asyncio.Future[bool] | None:
         """Send an answer, in its turn.
@@ -38,16 +48,17 @@ class RemoteOutbox(Outbox):
             What tells whether it was lost; `None` when that is known: it was written, or counted.
         """
         if self.is_closed:
-            self._count_reply(lost=True)
+            self._books.drop("gone")
             return None
         rest: Rest | None = None
         if reply.plain and self._open and not self._writing and not self._queue:
             rest = self._start(reply.data)
             if rest is None:
-                self._count_reply(lost=self._lost)
+                self._count(lost=self._lost)
                 return None
         lost: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        lost.add_done_callback(lambda done: self._count_reply(lost=done.result()))
+        self._held += 1
+        lost.add_done_callback(self._written)
         if rest is None:
             self._enqueue(reply, lost)
         else:
@@ -55,6 +66,16 @@ class RemoteOutbox(Outbox):
             self._writer = self._spawn(self._write_rest(rest, lost))
             self._writer.add_done_callback(self._writer_ended)
         return lost
+
+    def _written(self, lost: asyncio.Future[bool]) -> None:
+        self._held -= 1
+        self._count(lost=lost.result())
+
+    def _count(self, *, lost: bool) -> None:
+        if lost:
+            self._books.drop("gone")
+        else:
+            self._books.delivered += 1
 
     async def _write_rest(self, rest: Rest, lost: asyncio.Future[bool]) -> None:
         written = False
@@ -99,7 +120,7 @@ class RemoteWebSocket(WebSocket):
     @property
     def pending(self) -> int:
         """Messages that were taken and are not written, or not handled."""
-        return super().pending + len(self._early) + self._posted
+        return super().pending + len(self._early) + self._posted + len(self._answers)
 
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a message from the layer, or an answer of the home."""
@@ -156,6 +177,12 @@ class RemoteWebSocket(WebSocket):
         """A shared channel has no room: try again; the time for the handshake ends it."""
         return True
 
+    def end(self, code: int, *, now: bool = False) -> None:
+        """End the socket; with `now` the handler that runs is cancelled, where it runs."""
+        if now:
+            self._line.tell("cancel")
+        super().end(code, now=now)
+
     # The life.
 
     def _attached(self) -> None:
@@ -179,7 +206,7 @@ class RemoteWebSocket(WebSocket):
         if self._outbox.is_closed or self._denied:
             books.drop("gone")
             return True
-        if self._posted + len(self._early) >= self._outbox.capacity:
+        if self._posted + len(self._early) > self._outbox.capacity:  # one of them is in hand
             if group:
                 books.drop("full")
             return group
@@ -205,20 +232,24 @@ class RemoteWebSocket(WebSocket):
     async def _decide_all(self) -> None:
         try:
             while self._answers:
-                reply, size = self._answers.popleft()
+                reply, size = self._answers[0]
                 await self._decide(reply)
+                self._answers.popleft()
                 if self._denied:
-                    self._node.layer.books.replies += 1
+                    self._node.layer.books.delivered += 1
                     self.end(1006)
                 elif reply.data is not None or reply.close is not None:
                     self._write_answer(reply, size)
                 else:
-                    self._node.layer.books.replies += 1
+                    self._node.layer.books.delivered += 1
                     self._line.credit(size)
         finally:
             self._deciding_all = False
 
     def _write_answer(self, reply: Reply, size: int) -> None:
+        if reply.close is not None:
+            # The server says that the client has gone; one that does not is not waited for.
+            self._node.loop.call_later(websocket._LAST_EVENT, self.end, 1006)
         written = self._outbox.answer(reply)
         if written is None or written.done():
             self._line.credit(size)
@@ -243,7 +274,10 @@ class RemoteWebSocket(WebSocket):
         content = disconnect_content(self.channel_name, self._path, self._order + 1, code)
         node.layer.books.drop("gone", len(self._early))
         self._early.clear()
+        if self._task is not None and self._task.cancelling():
+            self._line.tell("cancel")
         self._line.close(kind, encode(content, kind, 2**31).body)
+        node.layer.detach(self.channel_name)
         if self._ending is None and self._outbox.stop() is None:
             self._leave()
         else:
