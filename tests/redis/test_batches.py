@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from achannels.exceptions import LayerUnavailable
 from achannels.layers.redis.batches import MAX_OPERATIONS, NEVER, Batches, Operation, Outcome
-from achannels.layers.redis.link import Argument
+
+if TYPE_CHECKING:
+    from achannels.layers.redis.link import Argument
 
 
 def explain(operation: Operation, outcome: Outcome, why: str) -> LayerUnavailable:
@@ -82,50 +84,59 @@ STEPS = st.lists(
 )
 
 
+class Story:
+    """What happens to batches, step by step."""
+
+    def __init__(self) -> None:
+        self.caller = Caller()
+        self.server = Server()
+        self.now = 0.0
+
+    def play(self, step: str) -> None:
+        batches = self.caller.batches
+        match step:
+            case "ask":
+                self.caller.ask(deadline=self.now + 5)
+            case "fill":
+                batches.fill()
+            case "forget":
+                self.server.forget()
+                batches.restart("forgotten")
+            case "give up":
+                self.now += 5
+                batches.give_up(self.now, "slow")
+            case _ if batches.current is not None:
+                batches.current.attempts += 1
+                answer = self.server.carry_out(self.caller)
+                if step == "answer":
+                    batches.settle(answer)
+            case _:
+                pass
+
+    def end(self) -> None:
+        while self.caller.batches.fill() is not None:
+            self.play("answer")
+        self.caller.loop.close()
+
+
 @settings(max_examples=400, deadline=None)
 @given(STEPS)
 def test_nothing_is_done_twice_and_every_outcome_is_true(steps: list[str]) -> None:
     """1. Whatever is lost: in order, at most once, and `refused` means never done."""
-    caller, server = Caller(), Server()
-    now = 0.0
+    story = Story()
     for step in steps:
-        batches = caller.batches
-        flying = batches.current is not None
-        match step:
-            case "ask":
-                caller.ask(deadline=now + 5)
-            case "fill":
-                batches.fill()
-            case "answer" if flying:
-                assert batches.current is not None
-                batches.current.attempts += 1
-                batches.settle(server.carry_out(caller))
-            case "lose the answer" if flying:
-                assert batches.current is not None
-                batches.current.attempts += 1
-                server.carry_out(caller)
-            case "forget":
-                server.forget()
-                batches.restart("forgotten")
-            case "give up":
-                now += 5
-                batches.give_up(now, "slow")
-            case _:
-                pass
-    while caller.batches.fill() is not None:
-        assert caller.batches.current is not None
-        caller.batches.current.attempts += 1
-        caller.batches.settle(server.carry_out(caller))
-    assert server.done == sorted(set(server.done))
+        story.play(step)
+    story.end()
+    caller, done = story.caller, story.server.done
+    assert done == sorted(set(done))
     for number in range(len(caller.futures)):
         outcome = caller.outcome(number)
         assert outcome in (number, "refused", "unknown")
         if outcome == number:
-            assert number in server.done
+            assert number in done
         if outcome == "refused":
-            assert number not in server.done
-    assert set(caller.undone) <= set(server.done)
-    caller.loop.close()
+            assert number not in done
+    assert set(caller.undone) <= set(done)
 
 
 def test_a_result_that_nobody_waits_for_is_undone(caller: Caller) -> None:
