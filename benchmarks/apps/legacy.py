@@ -9,7 +9,7 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.apps.settings_legacy")
 
-import django  # noqa: E402
+import django
 
 django.setup()
 
