@@ -232,7 +232,7 @@ class WebSocket(Client):
         nothing in it waits for anything.
         """
         node = self._node
-        self._over = False
+        self._over = True
         node.handshakes.discard(self)
         log("DISCONNECT", self._path, code, self.scope)
         content = disconnect_content(self.channel_name, self._path, self._order + 1, code)

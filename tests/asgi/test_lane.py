@@ -256,6 +256,36 @@ async def test_events_to_a_socket_that_has_ended_are_gone(channel_layer: MemoryL
     assert channel_layer.books.dropped["gone"] == 2
 
 
+@pytest.mark.parametrize("before", [0, 1])
+async def test_nothing_is_handled_once_disconnect_began(
+    before: int, channel_layer: MemoryLayer
+) -> None:
+    async def note(self: Gated, event: Mapping[str, Any]) -> None:
+        self.steps.append("called")
+
+    async def disconnect(self: Gated, code: int) -> None:
+        await self.work(f"disconnect {code}")
+
+    consumer = gated(news=note, gap=note, disconnect=disconnect)
+    app = Application([route_class(consumer)])
+    async with app, WebsocketClient(app, "/") as ws:
+        for _ in range(before):
+            await Group("news").send({"type": "news"})
+        while channel_layer.books.delivered < before:  # noqa: ASYNC110 - a count is no event
+            await asyncio.sleep(0)
+        await ws.lose()
+        await consumer.began.wait()
+        await Group("news").send({"type": "news"})
+        await gap(app, GAP)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        consumer.go.set()
+    called = ["called"] * before
+    assert consumer.steps == [*called, "begin disconnect 1006", "end disconnect 1006"]
+    assert channel_layer.books.dropped["gone"] == 2  # the event, and the frame of disconnect
+    assert channel_layer.books.delivered == before
+
+
 async def test_an_event_handler_may_end_the_socket(channel_layer: MemoryLayer) -> None:
     class Leaving(AsyncWebsocketConsumer):
         groups = ("news",)
