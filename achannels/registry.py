@@ -44,8 +44,8 @@ def get_channel_layer(alias: str = "default") -> ChannelLayer:
         return _layers[alias]
     except KeyError:
         pass
-    layer = _layers[alias] = make_layer(alias)
-    return layer
+    # Threads that come at the same moment make one each, and all get the one that was first.
+    return _layers.setdefault(alias, make_layer(alias))
 
 
 def make_layer(alias: str = "default", config: Mapping[str, Any] | None = None) -> ChannelLayer:
@@ -72,9 +72,10 @@ def make_layer(alias: str = "default", config: Mapping[str, Any] | None = None) 
 
 def set_channel_layer(layer: ChannelLayer | None, alias: str = "default") -> ChannelLayer | None:
     """Register a layer under an alias (`None` forgets it) and return the one before."""
-    before = _layers.pop(alias, None)
-    if layer is not None:
-        _layers[alias] = layer
+    if layer is None:
+        return _layers.pop(alias, None)
+    before = _layers.get(alias)
+    _layers[alias] = layer
     return before
 
 

@@ -1,6 +1,8 @@
 """Which layer an alias stands for."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -55,6 +57,20 @@ def test_a_layer_is_made_of_its_settings_at_its_first_use() -> None:
     assert get_channel_layer("other") is get_channel_layer("other")
     assert get_channel_layer() is not get_channel_layer("other")
     assert get_channel_layer().message_size == 1_048_576
+
+
+def test_threads_that_come_at_the_same_moment_get_one_layer() -> None:
+    both = Barrier(2, timeout=10)
+
+    class Slow(MemoryLayer):
+        def __init__(self) -> None:
+            super().__init__()
+            both.wait()
+
+    registry.configure({"default": {"BACKEND": Slow}})
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(get_channel_layer, ["default", "default"])
+    assert first is second is get_channel_layer()
 
 
 def test_layers_made_before_stay_as_they_are() -> None:
