@@ -28,7 +28,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def _no_blocking_calls() -> None:
-    """The server is waited for, and Playwright looks at files, on the event loop."""
+    """Playwright looks at files on the event loop."""
 
 
 SETTINGS = f"""\
@@ -134,31 +134,34 @@ def view(request):
         assert get(server, "/?a=1") == "GET 1"
 
 
-def test_a_socket_hears_its_echo(tmp_path: Path) -> None:
-    with (
-        project(tmp_path, PRINTED["echo"], PRINTED["echo routing"]) as server,
-        socket(server, "/chat/") as ws,
-    ):
-        ws.send("hello world")
-        assert ws.recv(10) == "hello world"
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[Server]:
+    """The echo of the introduction, served."""
+    with project(tmp_path, PRINTED["echo"], PRINTED["echo routing"]) as server:
+        yield server
 
 
 @pytest.mark.browser
 @needs_chromium
-async def test_a_page_alerts_what_comes_back(tmp_path: Path) -> None:
-    with project(tmp_path, PRINTED["echo"], PRINTED["echo routing"]) as server:
-        async with chromium() as browser:
-            tab = await browser.new_page()
-            shown = asyncio.get_running_loop().create_future()
+async def test_a_page_alerts_what_comes_back(echo: Server) -> None:
+    async with chromium() as browser:
+        tab = await browser.new_page()
+        shown = asyncio.get_running_loop().create_future()
 
-            async def take(dialog: Dialog) -> None:
-                shown.set_result(dialog.message)
-                await dialog.accept()
+        async def take(dialog: Dialog) -> None:
+            shown.set_result(dialog.message)
+            await dialog.accept()
 
-            tab.on("dialog", take)
-            await tab.goto(f"{server.url}/any/page")
-            await tab.evaluate(PRINTED["page"])
-            assert await shown == "hello world"
+        tab.on("dialog", take)
+        await tab.goto(f"{echo.url}/any/page")
+        await tab.evaluate(PRINTED["page"])
+        assert await shown == "hello world"
+
+
+def test_a_socket_hears_its_echo(echo: Server) -> None:
+    with socket(echo, "/chat/") as ws:
+        ws.send("hello world")
+        assert ws.recv(10) == "hello world"
 
 
 def test_everybody_in_the_group_hears_what_one_says(tmp_path: Path) -> None:
