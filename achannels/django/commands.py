@@ -23,9 +23,12 @@ def prefer_runserver() -> None:
 
 
 def offer_all() -> None:
-    """Have all our commands found where our app itself is not in `INSTALLED_APPS`."""
+    """Have all our commands found where only the app of 1.x is in `INSTALLED_APPS`, and its first."""
+    commands = get_commands()
     for name in find_commands(os.path.join(os.path.dirname(__file__), "management")):
-        get_commands().setdefault(name, OURS)
+        commands.setdefault(name, OURS)
+    if commands["runworker"] == OURS:
+        commands["runworker"] = LEGACY
 
 
 def others_runserver() -> str | None:

@@ -57,7 +57,7 @@ def test_the_options_of_runworker() -> None:
     found = {key: options[key] for key in ("only_channels", "exclude_channels", "threads", "layer")}
     assert found == {
         "only_channels": ["a", "b"],
-        "exclude_channels": None,
+        "exclude_channels": [],
         "threads": 3,
         "layer": "x",
     }
@@ -69,6 +69,8 @@ def test_the_options_of_runworker() -> None:
 def test_a_worker_needs_a_layer_between_processes() -> None:
     with pytest.raises(CommandError, match="carries nothing between processes"):
         call_command(runworker.Command())
+    with pytest.raises(CommandError, match="--layer is 'other'; CHANNEL_LAYERS has"):
+        call_command(runworker.Command(), "--layer", "other")
 
 
 @pytest.mark.usefixtures("old_ways")
@@ -76,10 +78,13 @@ def test_a_worker_needs_a_layer_between_processes() -> None:
 def test_its_commands_are_the_ones_that_run() -> None:
     from achannels.django.commands import offer_all, prefer_runserver
 
-    with override_settings(INSTALLED_APPS=["django.contrib.staticfiles", "achannels.legacy"]):
-        offer_all()
-        prefer_runserver()
-        found = get_commands()
-        assert found["runserver"] == found["runworker"] == "achannels.legacy"
+    for ours in (["achannels.legacy"], ["achannels", "achannels.legacy"]):
+        get_commands.cache_clear()  # type: ignore[attr-defined]
+        with override_settings(INSTALLED_APPS=["django.contrib.staticfiles", *ours]):
+            offer_all()
+            prefer_runserver()
+            found = get_commands()
+            assert found["runserver"] == found["runworker"] == "achannels.legacy"
+            assert found["deadletters"] == "achannels.django"
     get_commands.cache_clear()  # type: ignore[attr-defined]
     prefer_runserver()

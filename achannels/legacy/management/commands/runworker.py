@@ -3,10 +3,11 @@
 import logging
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from achannels.asgi import Application, get_asgi_application
-from achannels.exceptions import ConfigurationError
+from achannels.django.management.commands import runworker
+from achannels.exceptions import ConfigurationError, LayerUnavailable
 from achannels.home.running import run_worker
 from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayerWrapper, channel_layers
 from achannels.legacy.log import setup_logger
@@ -14,38 +15,33 @@ from achannels.legacy.log import setup_logger
 logger = logging.getLogger("django.channels")
 
 
-class Command(BaseCommand):
-    """Runs consumers in a process of its own: of named channels, and of sockets held elsewhere."""
-
-    help = "Runs consumers in a process of its own, apart from the servers."
+class Command(runworker.Command):
+    """The command of `achannels`, with two options more."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options."""
+        super().add_arguments(parser)
         parser.add_argument(
             "--layer", default=DEFAULT_CHANNEL_LAYER, help="Which of CHANNEL_LAYERS to listen on."
         )
         parser.add_argument(
-            "--only-channels",
-            action="append",
-            help="Listen on channels that this glob matches; may be given several times.",
-        )
-        parser.add_argument(
-            "--exclude-channels",
-            action="append",
-            help="Do not listen on channels that this glob matches; may be given several times.",
-        )
-        parser.add_argument(
-            "--threads", type=int, default=1, help="Messages that are handled at once."
+            "--threads", type=int, default=1, help="Plain consumers that run at once, at most."
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until SIGTERM or SIGINT, and finish what is in hand then.
 
         Raises:
-            CommandError: The layer lives in one process alone, or there is nothing to listen on.
+            CommandError: There is no such layer, it lives in one process alone, or there is nothing
+                to listen on.
         """
         setup_logger("django.channels", options["verbosity"])
-        layer = channel_layers[options["layer"]]
+        alias = options["layer"]
+        if alias != DEFAULT_CHANNEL_LAYER and alias not in channel_layers:
+            raise CommandError(
+                f"--layer is {alias!r}; CHANNEL_LAYERS has {', '.join(channel_layers)}."
+            )
+        layer = channel_layers[alias]
         if layer.local_only():
             raise CommandError(
                 f"the layer {layer} carries nothing between processes: the servers handle its "
@@ -57,14 +53,14 @@ class Command(BaseCommand):
         try:
             run_worker(
                 _application(layer, threads),
-                only=options["only_channels"] or (),
-                exclude=options["exclude_channels"] or (),
-                concurrency=threads,
+                only=options["only_channels"],
+                exclude=options["exclude_channels"],
+                concurrency=options["concurrency"] or threads,
                 on_start=lambda channels: logger.info(
                     "Listening on channels %s", ", ".join(channels)
                 ),
             )
-        except ConfigurationError as error:
+        except (ConfigurationError, LayerUnavailable) as error:
             raise CommandError(str(error)) from error
 
 
