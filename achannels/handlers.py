@@ -14,7 +14,7 @@ from achannels.exceptions import ChannelFull
 from achannels.message import Body, Message
 from achannels.options import Options
 from achannels.state import Connection, State
-from achannels.sync import Call, Reply
+from achannels.sync import Call, Collected, Reply
 from achannels.sync import Message as SyncMessage
 from achannels.types import Content
 
@@ -96,7 +96,10 @@ class AsyncHandler(BaseHandler):
 
 
 class SyncHandler(BaseHandler):
-    """Calls a plain function in a thread; what it sends leaves when it returned, or raised."""
+    """Calls a plain function in a thread; what it sends leaves when it returned, or raised.
+
+    Also when the caller was cancelled meanwhile, or what the function changed could not be saved.
+    """
 
     def __init__(
         self,
@@ -131,14 +134,17 @@ class SyncHandler(BaseHandler):
         message.consumer = self.name
         state = self.state
         before = await state.load(connection, message) if state is not None else b""
-        sends, error = await self.threads.run(self.consumer, message, **kwargs)
-        if state is not None:
-            await state.save_channel_session(connection, before)
-            if self.options.http_session and error is None:
+        sends = Collected()
+        try:
+            try:
+                await self.threads.call(sends, self.consumer, message, **kwargs)
+            finally:
+                if state is not None:
+                    await state.save_channel_session(connection, before)
+            if state is not None and self.options.http_session:
                 await state.save_http_session(message.http_session)
-        await flush(sends, self.name, self.send_timeout)
-        if error is not None:
-            raise error
+        finally:
+            await flush(sends.calls, self.name, self.send_timeout)
         return True
 
 
@@ -297,10 +303,11 @@ class SyncClassHandler(ClassHandler):
         if channel == "websocket.connect":
             for group in instance.groups:
                 await instance.channel_layer.group_add(group, instance.channel_name)
-        sends, error = await self.threads.run(call)
-        await flush(sends, self.name, self.send_timeout)
-        if error is not None:
-            raise error
+        sends = Collected()
+        try:
+            await self.threads.call(sends, call)
+        finally:
+            await flush(sends.calls, self.name, self.send_timeout)
         return known
 
     def _answer_through(self, instance: Any, channel: ReplyChannel) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from achannels import Channel, Message, consumer, handlers, route, route_class, sync
 from achannels.auth import http_user
 from achannels.consumers import AsyncConsumer, AsyncWebsocketConsumer
+from achannels.consumers.sync import SyncConsumer
 from achannels.consumers.threads import Threads
 from achannels.dispatch import Dispatcher, log_error
-from achannels.exceptions import ConfigurationError, NotLoaded
+from achannels.exceptions import ConfigurationError, InvalidContent, NotLoaded
 from achannels.layers.memory import MemoryLayer
 from achannels.routing import Router, Routing
 from achannels.sessions import channel_session, http_session
@@ -472,6 +474,68 @@ async def test_an_error_is_raised_after_the_sends(make: Make) -> None:
     with pytest.raises(RuntimeError, match="broken"):
         await handle(make([route("news", sends)]))
     assert (await layer.statistics())["pending"] == 1
+
+
+async def test_the_sends_of_a_cancelled_call_leave_and_its_session_is_kept(make: Make) -> None:
+    layer, store = MemoryLayer(), Store()
+    began, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def sends(message: sync.Message) -> None:
+        sync.Channel("named", channel_layer=layer).send({"n": 1})
+        message.channel_session["seen"] = True
+        loop.call_soon_threadsafe(began.set)
+        go.wait(5)
+        sync.Channel("named", channel_layer=layer).send({"n": 2})
+
+    dispatcher = make([route("news", channel_session(sends))], channel_sessions=store)
+    connection = socket_connection(layer)
+    handling = asyncio.create_task(handle(dispatcher, connection=connection))
+    await began.wait()
+    handling.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await handling
+    assert [await layer.receive("named") for _ in range(2)] == [{"n": 1}, {"n": 2}]
+    assert store.kept == {"node!key": {"seen": True}}
+
+
+async def test_the_sends_of_a_cancelled_method_leave(make: Make) -> None:
+    layer = MemoryLayer()
+    began, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    class Mail(SyncConsumer):
+        def news_letter(self, event: Content) -> None:
+            loop.call_soon_threadsafe(began.set)
+            go.wait(5)
+            sync.Channel("named", channel_layer=layer).send({"n": 1})
+
+    content = {"type": "news.letter"}
+    handling = asyncio.create_task(handle(make([route("news", Mail)]), content=content))
+    await began.wait()
+    handling.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await handling
+    assert await layer.receive("named") == {"n": 1}
+
+
+async def test_sends_leave_also_when_the_session_cannot_be_kept(make: Make) -> None:
+    layer = MemoryLayer()
+
+    def sends(message: sync.Message) -> None:
+        message.channel_session["when"] = object()
+        sync.Channel("named", channel_layer=layer).send({"n": 1})
+        raise RuntimeError("broken")
+
+    dispatcher = make([route("news", channel_session(sends))], channel_sessions=Store())
+    with pytest.raises(InvalidContent) as unsaved:
+        await handle(dispatcher, connection=socket_connection(layer))
+    assert "RuntimeError: broken" in "".join(traceback.format_exception(unsaved.value))
+    assert await layer.receive("named") == {"n": 1}
 
 
 # The log.

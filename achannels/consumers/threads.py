@@ -61,15 +61,39 @@ class Threads:
     async def run(
         self, function: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> tuple[list[Call], Exception | None]:
-        """Call a function in a thread and collect what it sends.
-
-        A caller that is cancelled waits for the thread all the same, since a thread cannot be
-        stopped and the next event of its socket must not overtake it.
+        """Call a function in a thread and collect what it sends; see `call`.
 
         Returns:
             The collected sends in order, and the exception that it raised, if any.
         """
         sends = Collected()
+        error = await self._outcome(sends, function, *args, **kwargs)
+        return sends.calls, error
+
+    async def call(
+        self, sends: Collected, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """Call a function in a thread.
+
+        A caller that is cancelled waits for the thread all the same, since a thread cannot be
+        stopped and the next event of its socket must not overtake it.
+
+        Args:
+            sends: Gets what the function sends, in order.
+            function: The function.
+            *args: For the function.
+            **kwargs: For the function.
+
+        Raises:
+            Exception: What it raised.
+        """
+        error = await self._outcome(sends, function, *args, **kwargs)
+        if error is not None:
+            raise error
+
+    async def _outcome(
+        self, sends: Collected, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> _Outcome:
         around = _Hygiene.around
 
         def call() -> _Outcome:
@@ -90,14 +114,13 @@ class Threads:
         context = copy_context()
         runner = _Hygiene.runner
         if runner is not None:
-            error = await runner(lambda: context.run(call))
-        else:
-            self._running += 1
-            try:
-                error = await self._to_the_end(context, call)
-            finally:
-                self._running -= 1
-        return sends.calls, error
+            outcome: _Outcome = await runner(lambda: context.run(call))
+            return outcome
+        self._running += 1
+        try:
+            return await self._to_the_end(context, call)
+        finally:
+            self._running -= 1
 
     def close(self) -> None:
         """Let the threads end when they have nothing to do."""
