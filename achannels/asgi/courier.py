@@ -56,6 +56,7 @@ class Courier:
     async def flush(self, timeout: float) -> None:
         """Wait until everything was taken, so long."""
         deadline = self._loop.time() + timeout
+        self._send()
         while (self._waiting or self._flying) and (left := deadline - self._loop.time()) > 0:
             if self._flying:
                 await asyncio.wait(self._flying, timeout=left)
@@ -75,6 +76,8 @@ class Courier:
         self._timer = self._loop.call_later(delay, self._send)
 
     def _send(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = None
         self._soon = False
         waiting, self._waiting = self._waiting, {}

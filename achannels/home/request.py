@@ -164,18 +164,18 @@ class RequestTenant(Tenant):
             elif homes.http is not None:
                 await self._serve(homes.http, inflow)
             else:
-                await self.say("deny", 404, "Not Found", [])
+                await self.tell("deny", 404, "Not Found", [])
         except Exception as error:
             answer = answer_to(error)
             if answer is not None:
                 status, text, headers = answer
-                await self.say("deny", status, text, [list(pair) for pair in headers])
+                await self.tell("deny", status, text, [list(pair) for pair in headers])
             else:
                 if found is not None:
                     log_error(found[0], "http.request", content["path"], error)
                 else:
                     logger.exception("the application failed to answer %s", content["path"])
-                await self.say("deny", 500, "", [])
+                await self.tell("deny", 500, "", [])
 
     async def _serve(self, application: ASGIApplication, inflow: Inflow) -> None:
         """Have an ASGI application answer."""
@@ -211,7 +211,7 @@ class RequestTenant(Tenant):
 
         await application(self.scope, receive, send)
         if not complete:
-            await self.say("deny", 500, "", [])
+            await self.tell("deny", 500, "", [])
 
     async def _send_parts(self, content: Content) -> None:
         """Send a part of an answer, in pieces that a message can hold."""

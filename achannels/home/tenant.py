@@ -197,6 +197,11 @@ class Tenant:
             else:
                 return
 
+    async def tell(self, word: str, *more: Any) -> None:
+        """Say what the home has to say, as long as it is the home."""
+        if not self.inbox.is_over:
+            await self.say(word, *more)
+
     def _encode(self, content: Mapping[str, Any]) -> Encoded:
         return encode(content, self.channel_name, self._homes.layer.message_size)
 

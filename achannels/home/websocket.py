@@ -84,7 +84,7 @@ class SocketTenant(Tenant):
             case DenyConnection():
                 self._ended = True
                 headers = [list(pair) for pair in error.headers]
-                await self.say("deny", error.status, error.reason, headers)
+                await self.tell("deny", error.status, error.reason, headers)
             case StopConsumer():
                 await self._end(1000)
             case Reject():
@@ -98,7 +98,7 @@ class SocketTenant(Tenant):
 
     async def _end(self, code: int) -> None:
         self._ended = True
-        await self.say("end", code)
+        await self.tell("end", code)
 
     async def _event(self, content: Content) -> None:
         """Call the method of the class consumer that `type` names."""

@@ -192,7 +192,7 @@ class WorldLayer(MemoryLayer):
         return 0
 
     def holds_lease(self, shard: int) -> bool:
-        return True
+        return not self.is_dead
 
     def offer(
         self, channel: str, message: Encoded, origin: Origin, *, expires: bool = True

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from achannels.asgi import Application
+from achannels.home.homes import Homes
 from achannels.home.node import WorkerNode
 from achannels.home.running import channels_of
 from tests.split.layer import World, WorldLayer
@@ -37,11 +38,28 @@ class Worker:
         self.is_running = False
         await self._stack.aclose()
 
+    async def kill(self) -> None:
+        """SIGKILL: end without a word, but for the tasks of this process."""
+        self.is_running = False
+        node = self.node
+        self.world.kill(self.layer)
+        await node._end_running()
+        await self.homes.close()
+        assert node.worker is not None
+        await node.worker.stop(0.0)
+        node.stopped = True
+
     @property
     def node(self) -> WorkerNode:
         node = self.application._node
         assert isinstance(node, WorkerNode)
         return node
+
+    @property
+    def homes(self) -> Homes:
+        homes = self.node._homes
+        assert homes is not None
+        return homes
 
 
 class Site:
