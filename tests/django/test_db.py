@@ -239,8 +239,6 @@ async def test_an_error_that_leaves_the_connection_usable_closes_nothing(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "LOOK", 0.001)
-    with pytest.raises(OperationalError):
-        await sync_to_async(run_sql)("SELECT nothing FROM nowhere")
     healed = asyncio.Event()
     loop = asyncio.get_running_loop()
     close = db.close_broken_connections
@@ -250,6 +248,8 @@ async def test_an_error_that_leaves_the_connection_usable_closes_nothing(
         loop.call_soon_threadsafe(healed.set)
 
     monkeypatch.setattr(db, "close_broken_connections", counted)
+    with pytest.raises(OperationalError):
+        await sync_to_async(run_sql)("SELECT nothing FROM nowhere")
     async with asyncio.timeout(10):
         await healed.wait()
     assert await Note.objects.acount() == 0
