@@ -101,12 +101,14 @@ async def test_a_client_that_leaves_during_its_upload_aborts_the_consumer() -> N
             raised.put_nowait(str(error))
             raise
 
-    async with site([route("http.request", upload)]) as made:
-        async with HttpClient(made.interface).stream("POST", "/") as exchange:
-            await exchange.send(b"x" * 10)
-            await asyncio.sleep(0.05)
-            exchange.leave()
-            assert "left" in await raised.get()
+    async with (
+        site([route("http.request", upload)]) as made,
+        HttpClient(made.interface).stream("POST", "/") as exchange,
+    ):
+        await exchange.send(b"x" * 10)
+        await asyncio.sleep(0.05)
+        exchange.leave()
+        assert "left" in await raised.get()
 
 
 async def test_disconnect_comes_to_the_worker_of_a_client_that_left() -> None:
@@ -149,11 +151,13 @@ async def test_an_application_beside_the_consumers_runs_in_the_worker() -> None:
 
 async def test_an_application_hears_that_its_client_left() -> None:
     pages = Pages()
-    async with site([], http=pages) as made:
-        async with HttpClient(made.interface).stream("GET", "/wait/") as exchange:
-            await pages.waits.wait()
-            exchange.leave()
-            await pages.left.wait()
+    async with (
+        site([], http=pages) as made,
+        HttpClient(made.interface).stream("GET", "/wait/") as exchange,
+    ):
+        await pages.waits.wait()
+        exchange.leave()
+        await pages.left.wait()
 
 
 async def test_an_application_that_raises_is_500() -> None:
@@ -168,11 +172,13 @@ async def test_no_worker_is_504() -> None:
 
 
 async def test_a_request_that_expired_is_504() -> None:
-    async with site([route("http.request", hello)], workers=0) as made:
-        async with HttpClient(made.interface).stream("GET", "/") as exchange:
-            await asyncio.sleep(0.02)
-            made.world.server.expire("http.request")
-            assert await exchange.started() == 504
+    async with (
+        site([route("http.request", hello)], workers=0) as made,
+        HttpClient(made.interface).stream("GET", "/") as exchange,
+    ):
+        await asyncio.sleep(0.02)
+        made.world.server.expire("http.request")
+        assert await exchange.started() == 504
 
 
 async def test_a_full_channel_is_503_at_once() -> None:
@@ -194,11 +200,13 @@ async def test_a_worker_that_dies_with_a_request_is_503() -> None:
         began.set()
         await asyncio.Event().wait()
 
-    async with site([route("http.request", hang)]) as made:
-        async with HttpClient(made.interface).stream("GET", "/") as exchange:
-            await began.wait()
-            await made.workers[0].kill()
-            assert await exchange.started() == 503
+    async with (
+        site([route("http.request", hang)]) as made,
+        HttpClient(made.interface).stream("GET", "/") as exchange,
+    ):
+        await began.wait()
+        await made.workers[0].kill()
+        assert await exchange.started() == 503
 
 
 async def test_a_slow_client_makes_the_stream_wait_and_loses_nothing() -> None:
@@ -273,11 +281,13 @@ async def test_requests_answered_late_come_from_anywhere() -> None:
     async def wait(message: Message) -> None:
         names.put_nowait(message.reply_channel.name)
 
-    async with site([route("http.request", wait)], workers=2) as made:
-        async with HttpClient(made.interface).stream("GET", "/") as exchange:
-            name = await names.get()
-            other = Site([], world=made.world)
-            await other.layer.open()
-            await Channel(name, channel_layer=other.layer).send({"content": b"late"})
-            assert (await exchange.response()).body == b"late"
-            await other.layer.leave()
+    async with (
+        site([route("http.request", wait)], workers=2) as made,
+        HttpClient(made.interface).stream("GET", "/") as exchange,
+    ):
+        name = await names.get()
+        other = Site([], world=made.world)
+        await other.layer.open()
+        await Channel(name, channel_layer=other.layer).send({"content": b"late"})
+        assert (await exchange.response()).body == b"late"
+        await other.layer.leave()
