@@ -82,17 +82,33 @@ class AsyncHandler(BaseHandler):
         message.body_source = body
         message.consumer = self.name
         state = self.state
-        if state is None:
-            await self.consumer(message, **kwargs)
-            return True
-        before = await state.load(connection, message)
         try:
-            await self.consumer(message, **kwargs)
-        finally:
-            await state.save_channel_session(connection, before)
-        if self.options.http_session:
-            await state.save_http_session(message.http_session)
+            if state is None:
+                await self.consumer(message, **kwargs)
+                return True
+            before = await state.load(connection, message)
+            try:
+                await self.consumer(message, **kwargs)
+            finally:
+                await state.save_channel_session(connection, before)
+            if self.options.http_session:
+                await state.save_http_session(message.http_session)
+        except asyncio.CancelledError as error:
+            _check_own(error)
+            raise
         return True
+
+
+def is_cancelled() -> bool:
+    """Return whether the running task is cancelled, and not just something it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _check_own(error: asyncio.CancelledError) -> None:
+    """Make an error of it if others cancelled what an `async def` consumer waited for."""
+    if not is_cancelled():
+        raise RuntimeError("something that the consumer waited for was cancelled") from error
 
 
 class SyncHandler(BaseHandler):
@@ -205,9 +221,13 @@ class ClassHandler(BaseHandler):
         else:
             instance = self._bind(connection, connection.reply_channel, kwargs)
             connection.instances = {**(connection.instances or {}), self.consumer: instance}
-        if self.state is None:
-            return await self._call(instance, channel.name, content)
-        return await self._with_state(self.state, connection, instance, channel.name, content)
+        try:
+            if self.state is None:
+                return await self._call(instance, channel.name, content)
+            return await self._with_state(self.state, connection, instance, channel.name, content)
+        except asyncio.CancelledError as error:
+            _check_own(error)
+            raise
 
     async def _with_state(
         self,
@@ -322,4 +342,5 @@ __all__ = [
     "SyncClassHandler",
     "SyncHandler",
     "flush",
+    "is_cancelled",
 ]

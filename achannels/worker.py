@@ -17,6 +17,7 @@ from achannels.exceptions import (
     Reject,
     StopConsumer,
 )
+from achannels.handlers import is_cancelled
 from achannels.state import Connection
 
 logger = logging.getLogger("achannels.worker")
@@ -195,7 +196,7 @@ class Worker:
                 await self.work.settle(taken, dead="no_handler")
                 return
         except asyncio.CancelledError as raised:
-            if _is_cancelled():
+            if is_cancelled():
                 await self._give_up(handler, taken)
                 raise
             error = raised  # of something that the consumer waited for
@@ -252,11 +253,6 @@ class Worker:
         if delay is None:
             delay = options.backoff[min(taken.attempt, len(options.backoff)) - 1]
         await self.work.settle(taken, again=delay)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 __all__ = ["Worker"]

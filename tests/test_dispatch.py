@@ -538,6 +538,45 @@ async def test_sends_leave_also_when_the_session_cannot_be_kept(make: Make) -> N
     assert await layer.receive("named") == {"n": 1}
 
 
+# What others cancelled.
+
+
+async def wait_for_nothing(*args: Any) -> None:
+    waiting = asyncio.get_running_loop().create_future()
+    waiting.cancel()
+    await waiting
+
+
+class Waiting(AsyncConsumer):
+    news = wait_for_nothing
+
+
+class WaitingWithSession(Waiting):
+    channel_session = True
+
+
+@pytest.mark.parametrize(
+    "consumer",
+    [
+        wait_for_nothing,
+        channel_session(functools.partial(wait_for_nothing)),
+        Waiting,
+        WaitingWithSession,
+    ],
+)
+async def test_a_wait_that_others_cancelled_is_an_error_like_any_other(
+    make: Make, consumer: Any
+) -> None:
+    dispatcher = make([route("news", consumer)])
+    with pytest.raises(RuntimeError, match="waited for was cancelled") as raised:
+        await handle(
+            dispatcher,
+            content={"type": "news"},
+            connection=socket_connection(MemoryLayer()),
+        )
+    assert isinstance(raised.value.__cause__, asyncio.CancelledError)
+
+
 # The log.
 
 

@@ -375,7 +375,9 @@ async def test_a_wait_that_others_cancelled_is_an_error_like_any_other() -> None
     async with working([route("work", work)], layer):
         await layer.send("work", {})
         await settled(layer, 1)
-    assert [each.reason for each in await letters(layer)] == ["CancelledError: "]
+    assert [each.reason for each in await letters(layer)] == [
+        "RuntimeError: something that the consumer waited for was cancelled"
+    ]
 
 
 async def test_a_message_that_no_route_takes_is_counted_and_logged(

@@ -442,6 +442,23 @@ async def test_a_consumer_that_raises_closes_with_1011_and_one_record(
     assert disconnects.codes == [1011, 1000]
 
 
+async def test_a_wait_that_others_cancelled_closes_with_1011(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def receive(message: Message) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+
+    app = Application([route("websocket.receive", receive)])
+    async with app, WebsocketClient(app, "/") as ws:
+        await ws.send("a")
+        assert await ws.wait_closed() == 1011
+    [record] = errors(caplog.records, "achannels.consumer")
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], RuntimeError)
+
+
 async def test_a_disconnect_that_raises_is_logged_and_leaves_nothing(
     caplog: pytest.LogCaptureFixture, channel_layer: MemoryLayer
 ) -> None:
