@@ -18,18 +18,6 @@ Around = Callable[[Any], AbstractContextManager[None]]
 Find = Callable[[tuple[Any, ...], str], Any]
 
 
-MISSING: Any = object()
-"""Stands for what a message does not have."""
-
-
-def given(message: BaseMessage, name: str) -> Any:
-    """Return state that a message was given, or `MISSING`, without the advice of its attribute."""
-    try:
-        return object.__getattribute__(message, name)
-    except AttributeError:
-        return MISSING
-
-
 def first_argument(args: tuple[Any, ...], name: str) -> Any:
     """Return the message that a function got.
 
@@ -95,10 +83,8 @@ def _around_async(function: F, around: Around, find: Find, name: str) -> F:
 
 
 __all__ = [
-    "MISSING",
     "Around",
     "first_argument",
     "first_or_second_argument",
-    "given",
     "surrounded",
 ]

@@ -12,12 +12,13 @@ from achannels.exceptions import ChannelFull, ConsumeLater, ControlFlow, DenyCon
 from achannels.handlers import SyncHandler, flush
 from achannels.legacy import conf
 from achannels.legacy.contents import for_consumer
-from achannels.legacy.message import Message
+from achannels.legacy.message import MISSING, Message, given
 from achannels.legacy.running import run_consumer
 from achannels.legacy.worker import REQUEUE_TRIES, REQUEUE_WAIT, Worker
 from achannels.message import Body
 from achannels.options import Options
 from achannels.state import Connection, State
+from achannels.sync import Collected
 from achannels.types import Content
 
 logger = logging.getLogger("achannels.consumer")
@@ -85,16 +86,24 @@ class PlainHandler(SyncHandler):
             message.__doomed__ = True
         state = self.state
         before = await state.load(connection, message) if state is not None else b""
-        sends, error = await self.threads.run(self._call, message, kwargs)
-        if self.forgets and connection.session is None and hasattr(message, "channel_session"):
-            connection.session = {}  # so that the end of the socket deletes what is stored
-        if state is not None:
-            await state.save_channel_session(connection, before)
-            if self.options.http_session and error is None:
+        sends = Collected()
+        try:
+            try:
+                await self.threads.call(sends, self._call, message, kwargs)
+            finally:
+                if self.forgets and given(message, "channel_session") is not MISSING:
+                    connection.session = (
+                        connection.session or {}
+                    )  # whose end deletes what is stored
+                if state is not None:
+                    await state.save_channel_session(connection, before)
+            if state is not None and self.options.http_session:
                 await state.save_http_session(message.http_session)
-        if sends:
-            await flush(sends, self.name, self.send_timeout)
-        return error
+        except Exception as error:  # noqa: BLE001 - answered by the caller
+            return error
+        finally:
+            await flush(sends.calls, self.name, self.send_timeout)
+        return None
 
     def _call(self, message: Message, kwargs: dict[str, Any]) -> None:
         run_consumer(self.consumer, message, kwargs, Worker, environ={})

@@ -82,6 +82,18 @@ class Message(sync.Message):
         return self.of(deepcopy(self.content), self._channel, self._reply)
 
 
+MISSING: Any = object()
+"""Stands for what a message does not have."""
+
+
+def given(message: BaseMessage, name: str) -> Any:
+    """Return state that a message was given, or `MISSING`, without the advice of its attribute."""
+    try:
+        return object.__getattribute__(message, name)
+    except AttributeError:
+        return MISSING
+
+
 class PendingMessageStore:
     """Where the sends of a plain consumer wait for its end.
 
@@ -132,4 +144,4 @@ class PendingMessageStore:
 
 pending_message_store = PendingMessageStore()
 
-__all__ = ["Message", "PendingMessageStore", "pending_message_store"]
+__all__ = ["MISSING", "Message", "PendingMessageStore", "given", "pending_message_store"]

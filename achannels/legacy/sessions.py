@@ -15,7 +15,8 @@ from django.dispatch import receiver
 
 from achannels.django.sessions import key_of, store_class
 from achannels.exceptions import ConsumeLater
-from achannels.legacy.decorators import MISSING, first_or_second_argument, given, surrounded
+from achannels.legacy.decorators import first_or_second_argument, surrounded
+from achannels.legacy.message import MISSING, given
 from achannels.legacy.ordering import in_order
 from achannels.legacy.request import AsgiRequest
 
