@@ -11,7 +11,7 @@ from django.conf import settings
 from achannels import registry
 from achannels.asgi import Application, get_asgi_application
 from achannels.contracts import ChannelLayer
-from achannels.django import conf
+from achannels.dotted import load
 from achannels.exceptions import ConfigurationError
 from achannels.layers.memory import MemoryLayer
 from achannels.legacy.facade import LayerFacade
@@ -20,6 +20,9 @@ from achannels.legacy.utils import name_that_thing
 from achannels.types import Receive, Scope, Send
 
 DEFAULT_CHANNEL_LAYER = "default"
+
+_ROUTING = "achannels.django.conf.routing"
+"""Imported when it is asked, since the settings import this module in their first lines."""
 
 
 class InvalidChannelLayerError(ConfigurationError):
@@ -169,7 +172,7 @@ class ChannelLayerManager:
         facade = self._facades[layer] = LayerFacade(layer, config.get(key))
         routing = config.get("ROUTING")
         if routing is None and alias == DEFAULT_CHANNEL_LAYER:
-            routing = conf.routing() or None  # where a module of that name is
+            routing = load(_ROUTING)() or None  # where a module of that name is
         if routing is None and alias in self.configs:
             raise InvalidChannelLayerError(
                 f"CHANNEL_LAYERS[{alias!r}] has no ROUTING. Give a list of routes or its dotted "
