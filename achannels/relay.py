@@ -97,8 +97,15 @@ class RelayLayer(Protocol):
         The lease and four renewals: by then any node alive has reported it, or is dead as well.
         """
 
-    def listen(self, listener: RelayListener) -> None:
-        """Say who hears what this node is told; called once, after `open`, before the rest."""
+    def listen(self, listener: RelayListener | None) -> None:
+        """Say who hears what this node is told; called after `open`, before the rest.
+
+        Args:
+            listener: `None` for nobody, when the one before has stopped.
+
+        Raises:
+            ConfigurationError: Somebody does already.
+        """
 
     def home(self, shard: int) -> Home:
         """Return this node as it is registered now in a shard."""

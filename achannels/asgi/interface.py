@@ -18,6 +18,9 @@ logger = logging.getLogger("achannels.server")
 AGAIN = 0.05
 """Seconds before what found something full is tried again."""
 
+_TAKERS = 1.0
+"""Seconds that an interface which stops waits for workers to take what was offered."""
+
 _CHANNELS = {
     "websocket.connect": ("websocket.connect",),
     "websocket.disconnect": ("websocket.disconnect", "websocket.receive", "websocket.connect"),
@@ -97,18 +100,19 @@ class Interface:
     async def accepted(self, timeout: float) -> None:
         """Wait until the layer has every event, so long.
 
-        An event that is only here when the node goes is lost, and logged.
+        Events behind one that no worker takes cannot leave; of those, only a disconnect does.
         """
-        if not self._has_all():
-            self._accepted = self._loop.create_future()
-            await asyncio.wait([self._accepted], timeout=timeout)
-            self._accepted = None
+        if not await self._all_accepted(min(timeout, _TAKERS)):
+            for line in list(self._lines.values()):
+                line.leave()
+            await self._all_accepted(max(0.0, timeout - _TAKERS))
         lost = sum(not line.sequencer.is_accepted for line in self._lines.values())
         if lost:
             logger.error("the layer did not take the last events of %d sockets", lost)
 
     def close(self) -> None:
-        """Keep no more time."""
+        """Hear nothing, and keep no more time."""
+        self.relay.listen(None)
         self.suspects.close()
         self.courier.close()
         if self._timer is not None:
@@ -186,6 +190,13 @@ class Interface:
 
     def _in(self, shard: int) -> Iterator[Line]:
         return iter([line for line in self._lines.values() if line.shard == shard])
+
+    async def _all_accepted(self, timeout: float) -> bool:
+        if not self._has_all():
+            self._accepted = self._loop.create_future()
+            await asyncio.wait([self._accepted], timeout=timeout)
+            self._accepted = None
+        return self._has_all()
 
     def _has_all(self) -> bool:
         return all(line.sequencer.is_accepted for line in self._lines.values())

@@ -36,6 +36,7 @@ class Lane:
         "_in_hand",
         "_node",
         "_path",
+        "_running",
         "_task",
     )
 
@@ -47,6 +48,7 @@ class Lane:
         self._events: deque[Encoded] = deque()
         self._gap: tuple[Found, Content] | None = None
         self._in_hand = 0
+        self._running = False
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -71,7 +73,8 @@ class Lane:
 
     def start(self) -> None:
         """Handle what waits in a task, while the socket's own task waits for a frame."""
-        if self._task is None and (self._events or self._gap is not None):
+        if not self._running and (self._events or self._gap is not None):
+            self._running = True  # an eager task runs before it is known
             # Called by whoever sends: a view's context would bring its thread and connection along.
             self._task = self._connection.context.run(self._node.spawn, self._run())
 
@@ -108,6 +111,7 @@ class Lane:
         try:
             await self.handle()
         finally:
+            self._running = False
             self._task = None
 
     async def _handle(self, content: Content) -> bool:

@@ -133,6 +133,14 @@ class Line:
     def _close(self, kind: str, body: bytes) -> None:
         self.sequencer.put(kind, body, last=True)
 
+    def leave(self) -> None:
+        """This node goes, and nobody has taken what was offered: only a disconnect is left."""
+        kind = self.sequencer.waits_with
+        if kind in ("websocket.connect", "http.request"):
+            self.sequencer.abandon()
+        elif kind is not None:
+            self.sequencer.only_last()
+
     def let_go(self) -> None:
         """The socket or request is over; its events go on."""
         self._owner = None

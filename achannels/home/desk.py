@@ -96,7 +96,8 @@ class Desk:
         self._unheard.pop(inbox, None)
 
     def close(self) -> None:
-        """Keep no more time."""
+        """Hear nothing, and keep no more time."""
+        self.relay.listen(None)
         for _, timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -119,6 +119,20 @@ class Sequencer:
         while self._events:
             self._remove(self._events[0], "expired")
 
+    @property
+    def waits_with(self) -> str | None:
+        """Kind of the event on the shared channel that others wait behind."""
+        event = self._waiting()
+        return event.kind if event is not None and len(self._events) > 1 else None
+
+    def only_last(self) -> None:
+        """Give up the first event, that nobody has taken, and all but the last."""
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
+        while self._events and not self._events[0].last:
+            self._remove(self._events[0], "lost")
+        self._free()
+
     # What becomes of an offer.
 
     def offered(self, number: int, flight: int) -> None:

@@ -180,7 +180,7 @@ class WorldLayer(MemoryLayer):
     def patience(self) -> float:
         return self.world.patience
 
-    def listen(self, listener: RelayListener) -> None:
+    def listen(self, listener: RelayListener | None) -> None:
         self._listener = listener
         self._drains = False
 

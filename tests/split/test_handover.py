@@ -10,7 +10,7 @@ from achannels import Message, route, route_class
 from achannels.consumers import AsyncWebsocketConsumer
 from achannels.exceptions import LayerUnavailable
 from achannels.sessions import channel_session
-from achannels.testing import WebsocketClient
+from achannels.testing import ConnectionDenied, WebsocketClient
 from tests.split.nodes import Site, site
 
 
@@ -306,3 +306,28 @@ async def test_the_interface_stops_with_all_disconnects_accepted() -> None:
         await client.__aexit__(None, None, None)
     await worker.stop()
     assert sorted(log.disconnects) == sorted(f"/{number}/" for number in range(sockets))
+
+
+async def test_the_interface_stops_though_no_worker_takes_anything() -> None:
+    log = Log()
+    made = Site(log.routing, drain_timeout=5.0)
+    worker = await made.start_worker()
+    loop = asyncio.get_running_loop()
+    async with made.interface:
+        one, two = WebsocketClient(made.interface, "/1/"), WebsocketClient(made.interface, "/2/")
+        await one.__aenter__()
+        await worker.stop()
+        await one.send("nobody takes this")
+        connecting = asyncio.create_task(two.__aenter__())
+        await asyncio.sleep(0.02)
+        began = loop.time()
+        await (await made.interface.node()).stop()
+        assert loop.time() - began < 3.0
+        with pytest.raises(ConnectionDenied):
+            await connecting
+        await one.__aexit__(None, None, None)
+    worker = await made.start_worker()
+    await until(lambda: bool(log.disconnects))
+    await worker.stop()
+    assert log.disconnects == ["/1/"]
+    assert log.seen == {}

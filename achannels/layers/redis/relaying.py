@@ -39,13 +39,13 @@ class RedisRelay(RedisWork):
         """Seconds after which a home that is gone is given up."""
         return self._timing.lease * (1 + _RENEWALS / 3)
 
-    def listen(self, listener: RelayListener) -> None:
-        """Say who hears what this node is told.
+    def listen(self, listener: RelayListener | None) -> None:
+        """Say who hears what this node is told; `None` for nobody.
 
         Raises:
             ConfigurationError: Somebody does already.
         """
-        if self._listener is not None and self._listener is not listener:
+        if listener is not None and self._listener not in (None, listener):
             raise ConfigurationError(
                 "this layer has a listener. Give each application in split mode its own layer."
             )
