@@ -142,10 +142,9 @@ class Server:
             unix_socket_path=str(self.socket) if self.socket.exists() else None,
             port=self.port,
             password=self.password,
-            decode_responses=True,
             protocol=2,
             socket_timeout=PATIENCE,
-            **options,
+            **{"decode_responses": True, **options},
         )
         with closing(client):
             yield client

@@ -16,6 +16,9 @@ from achannels.layers.redis.registration import Backoff, Registration
 
 logger = logging.getLogger("achannels.layer")
 
+_REFUSALS = ("OOM", "NOREPLICAS", "MISCONF")
+"""Answers of a server that takes no write: nothing was done."""
+
 _WAIT = 0.02
 """Seconds before a shard that holds all sends for a moment is asked again."""
 
@@ -58,6 +61,7 @@ class Sender:
         self._wake: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._trouble = ""
+        self._is_answer = False
         self._closed: Callable[[], Exception] | None = None
         self.written = 0
 
@@ -168,11 +172,13 @@ class Sender:
     async def _refused(self, error: Exception) -> None:
         """The server has run into an error within the batch, or has no memory for it."""
         text = str(error)
-        no_memory = isinstance(error, OutOfMemoryError)
-        if not no_memory:
+        refused = text.startswith(_REFUSALS) or isinstance(error, OutOfMemoryError)
+        if not refused:
             logger.error("%s could not carry out a batch", self._name, exc_info=error)
         if self._batches.current is not None:
-            self._batches.refuse(text, "refused" if no_memory else "unknown")
+            self._is_answer = True
+            self._batches.refuse(text, "refused" if refused else "unknown")
+            self._is_answer = False
         if not isinstance(error, RedisError):
             await self._link.drop()
 
@@ -189,6 +195,9 @@ class Sender:
             consequence = "it may have been done"
         else:
             consequence = "it was not done and will not be"
+        if self._is_answer:
+            text = f"{self._name} answered while {describe(operation)}: {why}; {consequence}."
+            return LayerUnavailable(text, outcome=outcome)
         because = f" ({why})" if why else ""
         return LayerUnavailable(
             f"no answer from {self._name} within {self._timeout} s while "
@@ -219,6 +228,9 @@ def describe(operation: Operation) -> str:
     """Return what an operation does, in words."""
     if operation.code == "D":
         return f"sending to channel '{operation.arguments[0]!s}!{operation.arguments[1]!s}'"
+    if operation.code == "I":
+        change = "adding to" if operation.arguments[0] == "J" else "removing from"
+        return f"{change} group {operation.arguments[1]!r}"
     word = _WORDS.get(operation.code)
     return f"{word} {str(operation.arguments[0])!r}" if word else "calling the shard"
 
