@@ -56,6 +56,11 @@ class Link:
         self._timeout = timeout
         self._connection: AbstractConnection | None = None
 
+    @property
+    def name(self) -> str:
+        """For texts and logs: the URL without user and password."""
+        return self._place.name
+
     async def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:
         """Run a script and return its answer.
 

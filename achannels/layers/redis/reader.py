@@ -92,6 +92,7 @@ class Reader:
         self._bytes = 0
         self._held: list[Entry] = []
         self._in_doubt = False
+        self._is_away = False
         self._uncommitted: list[int] = []
         self._publishing: list[Argument] = []
         self._caught_up = self._loop.time()
@@ -144,8 +145,13 @@ class Reader:
             try:
                 accepted = await self._confirm(mine) and await self._read(mine)
                 backoff.reset()
+                if self._is_away:
+                    self._is_away = False
+                    logger.warning("%s answers again", self._link.name)
             except (Unsettled, RedisError) as error:
-                logger.debug("cannot read the log at %s: %s", registration.prefix, error)
+                if not self._is_away:
+                    self._is_away = True
+                    logger.warning("%s does not answer: %s", self._link.name, error)
                 self._in_doubt = True
                 await self._link.drop()
                 await backoff.wait()
