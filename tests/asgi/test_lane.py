@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -101,6 +102,27 @@ async def test_events_wait_for_the_frame_in_hand_and_pass_the_next() -> None:
         await Group("news").send({"type": "news", "n": 1})
         consumer.go.set()
         assert [await ws.receive() for _ in range(3)] == ["frame a", "event 1", "frame b"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+async def test_events_are_handled_by_eager_tasks_too() -> None:
+    class Telling(AsyncWebsocketConsumer):
+        groups = ("news",)
+
+        async def news(self, event: Mapping[str, Any]) -> None:
+            if event["n"]:
+                await Group("news").send({"type": "news", "n": event["n"] - 1})
+            await self.send(text_data=f"event {event['n']}")
+
+    loop = asyncio.get_running_loop()
+    async with connected(Telling) as ws:
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - not in 3.11
+        try:
+            for _ in range(2):
+                await Group("news").send({"type": "news", "n": 1})
+                assert [await ws.receive() for _ in range(2)] == ["event 1", "event 0"]
+        finally:
+            loop.set_task_factory(None)
 
 
 # Before the accept.
