@@ -180,6 +180,7 @@ class Tenant:
         while True:
             self._check_home()
             saying = self._homes.relay.answer(self.channel_name, message)
+            saying.add_done_callback(_retrieve)  # the handler may be cancelled meanwhile
             left = None if deadline is None else max(0.0, deadline - loop.time())
             await asyncio.wait([saying], timeout=left)
             if not saying.done():
@@ -212,6 +213,11 @@ class Tenant:
                 "longer than its lease, and another one has gone on. Nothing was sent.",
                 outcome="refused",
             )
+
+
+def _retrieve(saying: asyncio.Future[None]) -> None:
+    if not saying.cancelled():
+        saying.exception()
 
 
 def content_of(arrival: Arrival) -> Content:
