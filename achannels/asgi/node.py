@@ -50,6 +50,9 @@ class Node:
         origin: Decides which pages may open a socket.
     """
 
+    holds_sockets = True
+    """Sockets and requests come to this node, unlike to one that only runs consumers."""
+
     def __init__(
         self,
         dispatcher: Dispatcher,
@@ -98,7 +101,7 @@ class Node:
             ConfigurationError: The layer lives on another loop.
         """
         await self.layer.open()
-        if self.settings.mode == "interface":
+        if self.settings.mode == "interface" and self.holds_sockets:
             self.interface = Interface(self.layer, frozenset(self.router.channels), self.spawn)
         for tell in starting:
             await tell(self)

@@ -23,6 +23,8 @@ class WorkerNode(Node):
         http: Answers the requests that no `http.request` route takes.
     """
 
+    holds_sockets = False
+
     def __init__(
         self,
         *args: Any,

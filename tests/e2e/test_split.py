@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -26,6 +27,7 @@ APPS = Path(__file__).parent / "apps"
 COMMAND = ("-m", "uvicorn", "split:application", "--port", "{port}", "--ws", "websockets-sansio")
 WORKER = "import sys; from achannels.cli import main; sys.exit(main())"
 SOCKETS = 40
+MANY = 1_000
 PATIENCE = 60
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(180)]
@@ -83,6 +85,13 @@ def interface(world: dict[str, str]) -> Iterator[Server]:
 
 
 @pytest.fixture
+def embedded(world: dict[str, str]) -> Iterator[Server]:
+    """A server that runs its consumers itself."""
+    with Server(*COMMAND, folder=APPS, more=world, patience=30.0) as found:
+        yield found
+
+
+@pytest.fixture
 def worker(world: dict[str, str]) -> Iterator[Start]:
     """Starts workers."""
     with ExitStack() as stack:
@@ -120,6 +129,12 @@ class Client:
         while self.answered < self.sent:
             await self._answer()
 
+    async def ask(self, text: str) -> dict[str, int]:
+        """Send a number and return the next answer."""
+        await self.socket.send(text)
+        answer: dict[str, int] = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE))
+        return answer
+
     async def _answer(self) -> None:
         answer = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE))
         self.answered += 1
@@ -130,6 +145,15 @@ class Client:
 async def come(port: int, count: int) -> list[Client]:
     url = f"ws://127.0.0.1:{port}/echo/"
     return [Client(each) for each in await asyncio.gather(*(_open(url) for _ in range(count)))]
+
+
+async def crowd(port: int) -> list[Client]:
+    """Return `MANY` clients, that came in groups: their handshakes are this process's work too."""
+    asyncio.get_running_loop().set_debug(False)
+    found: list[Client] = []
+    while len(found) < MANY:
+        found += await come(port, 50)
+    return found
 
 
 async def _open(url: str) -> ClientConnection:
@@ -200,15 +224,62 @@ async def test_a_class_consumer_keeps_its_instance(
     assert len({(each["pid"], each["instance"]) for each in answers}) == 1
 
 
-async def test_every_socket_has_its_disconnect_when_the_interface_stops(
+async def test_a_thousand_sockets_have_their_disconnect_when_the_interface_stops(
     interface: Server, workers: list[Worker]
 ) -> None:
-    clients = await come(interface.port, SOCKETS)
+    clients = await crowd(interface.port)
+    began = time.monotonic()
     await asyncio.to_thread(interface.stop)
+    assert time.monotonic() - began < 20
     await asyncio.gather(*(each.socket.wait_closed() for each in clients))
     assert {each.socket.close_code for each in clients} == {1012}
     outputs = [await asyncio.to_thread(each.end) for each in workers]
-    assert sum(each.count("disconnect 1012\n") for each in outputs) == SOCKETS
+    assert sum(each.count("disconnect 1012\n") for each in outputs) == MANY
+
+
+async def test_a_thousand_sockets_have_their_disconnect_in_one_process_over_redis(
+    embedded: Server,
+) -> None:
+    clients = await crowd(embedded.port)
+    output = await asyncio.to_thread(embedded.stop)
+    await asyncio.gather(*(each.socket.wait_closed() for each in clients))
+    assert {each.socket.close_code for each in clients} == {1012}
+    assert output.count("disconnect 1012\n") == MANY
+
+
+async def test_a_handler_that_hangs_holds_no_worker_beyond_the_deadline(
+    world: dict[str, str], interface: Server, worker: Start
+) -> None:
+    world["DRAIN"] = "1"
+    started = await asyncio.to_thread(worker)
+    async with connect(f"ws://127.0.0.1:{interface.port}/hang/") as socket:
+        await socket.send("1")
+        assert await socket.recv() == "heard"
+        began = time.monotonic()
+        output = await asyncio.to_thread(started.end)
+        assert 1 <= time.monotonic() - began < 8
+        assert "still handled" in output
+
+
+async def test_a_worker_that_is_paused_beyond_its_lease_repeats_nothing(
+    interface: Server, workers: list[Worker]
+) -> None:
+    """Its sockets go on elsewhere; awake, it finds that they did."""
+    clients = await come(interface.port, SOCKETS)
+    await asyncio.gather(*(each.ask("1") for each in clients))
+    os.kill(workers[0].pid, signal.SIGSTOP)
+    try:
+        answers = await asyncio.gather(*(each.ask("2") for each in clients))
+    finally:
+        os.kill(workers[0].pid, signal.SIGCONT)
+    assert {each["pid"] for each in answers} == {workers[1].pid}
+    assert {each["seen"] for each in answers} == {2}
+    answers = await asyncio.gather(*(each.ask("3") for each in clients))
+    assert [(each["number"], each["seen"]) for each in answers] == [(3, 3)] * SOCKETS
+    for each in clients:
+        await each.socket.close()
+    output = await asyncio.to_thread(workers[0].end)
+    assert "silent for its lease" in output
 
 
 def request(url: str, body: bytes) -> tuple[int, bytes, Any]:

@@ -79,8 +79,8 @@ class Site:
         self.interface._layer = self.layer
         self.workers: list[Worker] = []
 
-    async def start_worker(self) -> Worker:
-        worker = Worker(self.world, self.routing, **self.options)
+    async def start_worker(self, **options: Any) -> Worker:
+        worker = Worker(self.world, self.routing, **{**self.options, **options})
         self.workers.append(worker)
         await worker.start()
         return worker

@@ -23,3 +23,11 @@ async def test_a_socket_is_answered_by_a_worker() -> None:
         assert await ws.receive() == "a"
         await ws.send(b"b")
         assert await ws.receive() == b"b"
+
+
+async def test_a_worker_with_the_interfaces_settings_is_a_worker() -> None:
+    async with site(ROUTING, workers=0) as made:
+        await made.start_worker(mode="interface")
+        async with WebsocketClient(made.interface, "/") as ws:
+            await ws.send("a")
+            assert await ws.receive() == "a"

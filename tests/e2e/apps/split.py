@@ -1,5 +1,6 @@
 """A chat of numbers: each socket gets back what it sent, in order, and who handled it."""
 
+import asyncio
 import json
 import os
 import sys
@@ -42,6 +43,11 @@ class Counter(AsyncJsonWebsocketConsumer):
         await self.send_json({"count": self.count, "instance": id(self), "pid": os.getpid()})
 
 
+async def hang(message: Message) -> None:
+    await message.reply_channel.send({"text": "heard"})
+    await asyncio.sleep(3600)
+
+
 async def hello(message: Message) -> None:
     body = await message.body()
     await message.reply_channel.send(
@@ -61,8 +67,10 @@ application = Application(
         route("websocket.receive", receive, path="echo/"),
         route("websocket.disconnect", disconnect, path="echo/"),
         route_class(Counter, path="count/"),
+        route("websocket.receive", hang, path="hang/"),
         route("http.request", hello, path="hello/"),
     ],
     layer=RedisLayer([os.environ["REDIS"]], prefix=os.environ["PREFIX"], lease=3.0),
+    drain_timeout=float(os.environ.get("DRAIN", "10")),
     http_timeout=float(os.environ.get("HTTP_TIMEOUT", "10")),
 )
