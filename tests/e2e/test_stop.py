@@ -75,7 +75,18 @@ async def test_a_second_signal_ends_the_wait(running: Server) -> None:
         while (status := await refused(running.port)) != 503:
             assert status is None
     process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        while await listens(running.port):
+            pass
     await asyncio.to_thread(running.stop, signal.SIGINT)
+
+
+async def listens(port: int) -> bool:
+    try:
+        await refused(port)
+    except OSError:
+        return False
+    return True
 
 
 async def refused(port: int) -> int | None:
