@@ -89,7 +89,8 @@ class LimitTests(SuiteBase):
         async with self.layer(expiry=2 * self.tick) as layer:
             for n in range(30):
                 await layer.send(f"unread.{n % 7}", {})
-            assert (await layer.statistics())["pending"] == 30
+            books = await layer.statistics()  # where time is real, some may have expired already
+            assert books["expired"] + books["pending"] == 30
             await self.pass_time(3 * self.tick)
             books = await layer.statistics()
             assert (books["expired"], books["pending"]) == (30, 0)
