@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -199,6 +200,22 @@ class Server:
             self._changed.wait_for(is_there, self.patience)
         assert found is not None, f"it did not print {pattern!r}:\n{self.output}"
         return found
+
+    def wait_until_it_listens(self) -> None:
+        """Wait until it takes connections: some print their address before.
+
+        Raises:
+            AssertionError: It did not in time.
+        """
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), self.patience):
+                    return
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline, f"nobody listens:\n{self.output}"
+                with self._changed:
+                    self._changed.wait(0.05)
 
     def _signal(self, process: subprocess.Popen[str], number: signal.Signals) -> None:
         if number is signal.SIGINT:

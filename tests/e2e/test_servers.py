@@ -77,8 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
     name = request.param
     with Server(*SERVERS[name], folder=folder, more=ENVIRONMENT, calm=False) as server:
-        if name == "granian":  # it tells its address before it listens
-            server.wait_for("Started worker-1")
+        server.wait_until_it_listens()
         yield Site(name, server)
 
 
