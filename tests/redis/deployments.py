@@ -6,23 +6,29 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from tests.redis.proxy import in_thread
 from tests.redis.servers import Server, execute, free_port, wait_until
 
 SLOTS = 16384
 
 
 class _Group:
-    """Servers that are started and closed together."""
+    """Servers that are started and closed together; clients see each behind a proxy that is late."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self.servers = list(servers)
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            proxies = stack.enter_context(in_thread(*(each.port for each in self.servers)))
+            for server, proxy in zip(self.servers, proxies, strict=True):
+                server.seen_port = proxy.port
+                self._prepare(server)
             for server in self.servers:
                 stack.enter_context(server)
             self._form()
-            stack.pop_all()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -31,10 +37,14 @@ class _Group:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for server in self.servers:
-            server.close()
+        self._stack.close()
+
+    def _prepare(self, server: Server) -> None:
+        """Have a server know under which port it is seen, before it is started."""
+        raise NotImplementedError
 
     def _form(self) -> None:
+        """Wait until the servers that were started work together."""
         raise NotImplementedError
 
 
@@ -59,7 +69,6 @@ class Cluster(_Group):
                         "cluster-node-timeout 1000",
                         "cluster-replica-validity-factor 0",
                         "repl-diskless-sync-delay 0",
-                        f"cluster-port {free_port()}",
                         "cluster-allow-replica-migration no",
                     ],
                 )
@@ -68,11 +77,12 @@ class Cluster(_Group):
         )
         self.masters = self.servers[:3]
         self._ids: dict[int, str] = {}
+        self._buses: dict[int, int] = {}
 
     @property
     def url(self) -> str:
         """Its address: one of its nodes is enough."""
-        return f"cluster://127.0.0.1:{self.masters[0].port}"
+        return f"cluster://127.0.0.1:{self.masters[0].seen_port}"
 
     def node_id(self, server: Server) -> str:
         """Return what the cluster calls a server."""
@@ -80,9 +90,9 @@ class Cluster(_Group):
 
     def owner(self, slot: int) -> Server:
         """Return the master that holds a slot, as the other nodes see it too."""
-        owners = {self._owner(slot, server) for server in self.masters if self._runs(server)}
+        owners = {self._owner(slot, server) for server in self.masters if server.runs}
         assert len(owners) == 1, owners
-        return next(server for server in self.servers if server.port in owners)
+        return next(server for server in self.servers if server.seen_port in owners)
 
     def move_by_key(
         self, slot: int, target: Server, between: Callable[[], None] = lambda: time.sleep(0.02)
@@ -118,11 +128,19 @@ class Cluster(_Group):
         self._wait_for_owner(slot, replica)
         return replica
 
+    def _prepare(self, server: Server) -> None:
+        bus = self._buses[server.port] = free_port()
+        server.configure(
+            f"cluster-port {bus}",
+            f"cluster-announce-port {server.seen_port}",
+            f"cluster-announce-bus-port {bus}",
+            "cluster-announce-ip 127.0.0.1",
+        )
+
     def _form(self) -> None:
         first = self.masters[0]
         for server in self.servers[1:]:
-            cluster_port = int(server.call("CONFIG", "GET", "cluster-port")[1])
-            first.call("CLUSTER", "MEET", "127.0.0.1", server.port, cluster_port)
+            first.call("CLUSTER", "MEET", "127.0.0.1", server.port, self._buses[server.port])
         self._ids = {server.port: server.call("CLUSTER", "MYID") for server in self.servers}
         for part, server in enumerate(self.masters):
             begin, end = part * SLOTS // 3, (part + 1) * SLOTS // 3 - 1
@@ -142,9 +160,9 @@ class Cluster(_Group):
 
     def _wait_for_owner(self, slot: int, target: Server) -> None:
         def arrived() -> bool:
-            running = [server for server in self.masters if self._runs(server)]
+            running = [server for server in self.masters if server.runs]
             return all(
-                self._owner(slot, server) == target.port
+                self._owner(slot, server) == target.seen_port
                 and "cluster_state:ok" in str(server.call("CLUSTER", "INFO"))
                 for server in running
             )
@@ -158,9 +176,6 @@ class Cluster(_Group):
                 return port
         return None
 
-    def _runs(self, server: Server) -> bool:
-        return server._process is not None and server._process.poll() is None
-
 
 class Sentinels(_Group):
     """A master, a replica, and three Sentinels that call the master `main`.
@@ -171,26 +186,14 @@ class Sentinels(_Group):
     """
 
     def __init__(self, kind: str) -> None:
-        master = Server(kind, ["repl-diskless-sync-delay 0"])
-        replica = Server(kind, [f"replicaof 127.0.0.1 {master.port}", "repl-diskless-sync-delay 0"])
-        config = "\n".join(
-            [
-                f"sentinel monitor main 127.0.0.1 {master.port} 2",
-                "sentinel down-after-milliseconds main 500",
-                "sentinel failover-timeout main 3000",
-                "",
-            ]
-        )
-        self.data = [master, replica]
-        self.sentinels = [
-            Server(kind, (), {"sentinel.conf": config}, sentinel=True) for _ in range(3)
-        ]
+        self.data = [Server(kind, ["repl-diskless-sync-delay 0"]) for _ in range(2)]
+        self.sentinels = [Server(kind, (), {"sentinel.conf": ""}, sentinel=True) for _ in range(3)]
         super().__init__([*self.data, *self.sentinels])
 
     @property
     def url(self) -> str:
         """Its address."""
-        places = ",".join(f"127.0.0.1:{server.port}" for server in self.sentinels)
+        places = ",".join(f"127.0.0.1:{server.seen_port}" for server in self.sentinels)
         return f"sentinel://{places}/main"
 
     @property
@@ -198,7 +201,7 @@ class Sentinels(_Group):
         """The server that all Sentinels call the master."""
         ports = {self._told(sentinel) for sentinel in self.sentinels}
         assert len(ports) == 1, ports
-        return next(server for server in self.data if server.port in ports)
+        return next(server for server in self.data if server.seen_port in ports)
 
     def fail_over(self) -> Server:
         """Kill the master; return the new one when all Sentinels know it and it takes writes."""
@@ -212,7 +215,7 @@ class Sentinels(_Group):
         """Wait until all Sentinels know a new master and it takes writes."""
         wait_until(
             lambda: (
-                {self._told(sentinel) for sentinel in self.sentinels} == {new.port}
+                {self._told(sentinel) for sentinel in self.sentinels} == {new.seen_port}
                 and new.info("replication")["role"] == "master"
             ),
             "the failover",
@@ -226,6 +229,21 @@ class Sentinels(_Group):
             "the return of the old master as a replica",
             30,
         )
+
+    def _prepare(self, server: Server) -> None:
+        master, replica = self.data
+        if server in self.data:
+            server.configure(
+                f"replica-announce-port {server.seen_port}", "replica-announce-ip 127.0.0.1"
+            )
+        if server is replica:
+            server.configure(f"replicaof 127.0.0.1 {master.seen_port}")
+        if server in self.sentinels:
+            (server.directory / "sentinel.conf").write_text(
+                f"sentinel monitor main 127.0.0.1 {master.seen_port} 2\n"
+                "sentinel down-after-milliseconds main 500\n"
+                "sentinel failover-timeout main 3000\n"
+            )
 
     def _form(self) -> None:
         wait_until(

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
@@ -238,23 +238,22 @@ class ThreadedProxy:
 
 
 @contextmanager
-def in_thread(port: int, **options: Any) -> Iterator[ThreadedProxy]:
-    """Run a proxy on an event loop in a thread of its own."""
+def in_thread(*ports: int, **options: Any) -> Iterator[list[ThreadedProxy]]:
+    """Run a proxy to each port, on one event loop in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
 
-    async def begin() -> Proxy:
-        found = Proxy(port, **options)
-        await found.start()
-        return found
+    def run(work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, loop).result()
 
+    proxies = [Proxy(port, **{"seed": number, **options}) for number, port in enumerate(ports)]
     try:
-        inner = asyncio.run_coroutine_threadsafe(begin(), loop).result()
-        try:
-            yield ThreadedProxy(loop, inner)
-        finally:
-            asyncio.run_coroutine_threadsafe(inner.aclose(), loop).result()
+        for each in proxies:
+            run(each.start())
+        yield [ThreadedProxy(loop, each) for each in proxies]
+        for each in proxies:
+            run(each.aclose())
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -5,6 +5,7 @@ blocks through `asyncio.to_thread`.
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,12 +41,19 @@ BINARIES: dict[str, str] = {
 """Servers that this machine has."""
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with closing(socket.socket()) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, and that no outgoing connection may take meanwhile."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        if port in _given:
+            continue
+        _given.add(port)
+        with closing(socket.socket()) as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(happened: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
@@ -66,6 +74,10 @@ class Server:
         files: Text files that are put into its directory first.
         sentinel: Whether it is a Sentinel; `files` must have a `sentinel.conf` then.
         password: What `client` says; nothing is set by it.
+
+    Attributes:
+        port: Where it listens.
+        seen_port: The port that others name to clients: that of a proxy, where it has one.
     """
 
     def __init__(
@@ -80,6 +92,7 @@ class Server:
         self.kind = kind
         self.directory = Path(tempfile.mkdtemp(prefix="server-"))
         self.port = free_port()
+        self.seen_port = self.port
         self.socket = self.directory / "socket"
         self.password = password
         for name, text in (files or {}).items():
@@ -106,6 +119,15 @@ class Server:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def configure(self, *options: str) -> None:
+        """Add options to each start."""
+        self._command += " ".join(f"--{option}" for option in options).split()
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def url(self) -> str:
@@ -190,7 +212,7 @@ class Server:
 
     def close(self) -> None:
         """End it and remove its directory."""
-        if self._process is not None and self._process.poll() is None:
+        if self.runs:
             self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 

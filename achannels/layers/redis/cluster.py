@@ -92,6 +92,8 @@ class ClusterShard:
         self._cluster = cluster
         self._probe_key = f"{{{tag}}}:probe"
         self._master: Address | None = None
+        self._found: Address | None = None
+        self.generation = 0
 
     async def connect(self) -> AbstractConnection:
         """Return a new connection; see `achannels.layers.redis.servers.Place.connect`."""
@@ -115,18 +117,25 @@ class ClusterShard:
 
     async def _connect_from(self, node: Address) -> AbstractConnection:
         """Begin at a node and go where it sends us, for at most half of the time."""
+        patience = self._cluster.timeout / 2
         try:
-            async with asyncio.timeout(self._cluster.timeout / 2):
+            async with asyncio.timeout(patience):
                 master, connection = await self._follow(node)
                 try:
                     await self._cluster.learn(connection)
                 except BaseException:
                     await connection.disconnect(nowait=True)
                     raise
+        except TimeoutError:
+            self._cluster.failed(node)
+            raise late(f"{node[0]}:{node[1]}", patience) from None
         except BaseException:
             self._cluster.failed(node)
             raise
         self._master = master
+        if master != self._found:
+            self._found = master
+            self.generation += 1
         return connection
 
     async def _follow(self, node: Address) -> tuple[Address, AbstractConnection]:

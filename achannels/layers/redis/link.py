@@ -49,17 +49,23 @@ class Link:
         timeout: Seconds for an answer.
     """
 
-    __slots__ = ("_connection", "_place", "_timeout")
+    __slots__ = ("_connection", "_generation", "_place", "_timeout")
 
     def __init__(self, place: Place, timeout: float) -> None:
         self._place = place
         self._timeout = timeout
         self._connection: AbstractConnection | None = None
+        self._generation = 0
 
     @property
     def name(self) -> str:
         """For texts and logs: the URL without user and password."""
         return self._place.name
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether another link has found the shard on another server since this one connected."""
+        return self._connection is not None and self._generation != self._place.generation
 
     async def call(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:
         """Run a script and return its answer.
@@ -118,10 +124,19 @@ class Link:
             raise
 
     async def send(self, commands: Sequence[tuple[Argument, ...]]) -> None:
-        """Send commands in one write; each has an answer to `read`."""
+        """Send commands in one write; each has an answer to `read`.
+
+        The links of a shard go to one server: a master that was replaced and does not know it yet
+        would answer this one as if nothing had happened.
+        """
         connection = self._connection
-        if connection is None:
-            connection = self._connection = await self._place.connect()
+        if connection is not None and self.is_stale:
+            self._connection = None
+            await connection.disconnect(nowait=True)
+        if self._connection is None:
+            self._connection = await self._place.connect()
+            self._generation = self._place.generation
+        connection = self._connection
         if _pack is not None:
             packed = [_pack(command) for command in commands]
         else:

@@ -142,6 +142,7 @@ class Reader:
         while True:
             await registration.ready.wait()
             mine = registration.incarnation
+            self._in_doubt |= self._link.is_stale
             try:
                 accepted = await self._confirm(mine) and await self._read(mine)
                 backoff.reset()

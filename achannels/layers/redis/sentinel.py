@@ -41,20 +41,27 @@ class SentinelMaster:
         self._connector = Connector(host.access, timeout)
         self._asker = Connector(host.sentinel_access, timeout)
         self._master: Address | None = None
+        self._found: Address | None = None
+        self.generation = 0
 
     async def connect(self) -> AbstractConnection:
         """Return a new connection; see `achannels.layers.redis.servers.Place.connect`."""
         try:
             async with asyncio.timeout(self._timeout):
-                if self._master is None:
-                    self._master = await self._look_up()
-                return await self._connector.connect(self._master, self._verify)
+                master = self._master
+                if master is None:
+                    master = self._master = await self._look_up()
+                connection = await self._connector.connect(master, self._verify)
         except exceptions.RedisError:
             self.forget()
             raise
         except TimeoutError:
             self.forget()
             raise late(self.name, self._timeout) from None
+        if master != self._found:
+            self._found = master
+            self.generation += 1
+        return connection
 
     def forget(self) -> None:
         """Ask the Sentinels again at the next `connect`."""

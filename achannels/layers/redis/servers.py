@@ -23,6 +23,10 @@ class Place(Protocol):
 
     name: str
 
+    @property
+    def generation(self) -> int:
+        """Goes up whenever `connect` has found another server than the time before."""
+
     async def connect(self) -> AbstractConnection:
         """Return a new connection to the master that holds the shard.
 
@@ -82,6 +86,8 @@ class Server:
         host: An entry of `hosts` of the kind `server` or `unix`.
         timeout: Seconds that one `connect` may take.
     """
+
+    generation = 0
 
     def __init__(self, host: Host, timeout: float) -> None:
         self.name = host.name
