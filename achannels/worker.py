@@ -106,6 +106,10 @@ class Worker:
                 logger.warning("the worker waits for its layer: %s", error)
                 await asyncio.sleep(RETRY)
                 continue
+            except Exception:
+                logger.exception("the layer failed to hand over a message; it is asked again")
+                await asyncio.sleep(RETRY)
+                continue
             if taken is not None:
                 self._begin(taken)
 
@@ -143,6 +147,9 @@ class Worker:
         changed = loop.create_task(self._changed.wait())
         try:
             await asyncio.wait({taking, changed}, return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                taking.cancel()
+                await asyncio.wait({taking})
         except asyncio.CancelledError:
             taking.cancel()
             await asyncio.wait({taking})
@@ -151,9 +158,6 @@ class Worker:
             raise
         finally:
             changed.cancel()
-        if not taking.done():
-            taking.cancel()
-            await asyncio.wait({taking})
         return None if taking.cancelled() else taking.result()
 
     def _begin(self, taken: Taken) -> None:

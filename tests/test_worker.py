@@ -585,3 +585,26 @@ async def test_a_message_that_comes_as_the_worker_ends_is_not_lost(turns: int) -
     assert (books["delivered"], books["pending"]) in {(2, 0), (1, 1)}
     if books["pending"]:
         assert await layer.receive("quick") == {}
+
+
+async def test_a_layer_that_fails_is_asked_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(MemoryLayer):
+        failed = False
+
+        async def take(
+            self, channels: Collection[str], *, slots: int = 1, durable: Collection[str] = ()
+        ) -> Taken:
+            if not self.failed:
+                self.failed = True
+                raise ValueError("what it read makes no sense")
+            return await super().take(channels)
+
+    monkeypatch.setattr("achannels.worker.RETRY", 0.01)
+    work, layer = Attempts(), Failing()
+    async with working([route("work", work)], layer):
+        await layer.send("work", {})
+        await settled(layer, 1)
+    [record] = errors(caplog.records, "achannels.worker")
+    assert record.getMessage() == "the layer failed to hand over a message; it is asked again"

@@ -214,7 +214,7 @@ class Request:
                         "more_body": part.more,
                     }
                 )
-            except OSError:
+            except (OSError, RuntimeError):  # which one, servers do not agree
                 self._body.left = True
                 self._complete.set()
                 return False

@@ -139,7 +139,7 @@ class RemoteWebSocket(WebSocket):
             "since": since,
         }
         found = self._node.dispatcher.find("websocket.gap", content)
-        if found is not None and not self._outbox.is_closed and not self._denied:
+        if found is not None and self._takes_events():
             self._put("websocket.gap", content)
 
     # What the home answers; see `achannels.asgi.line.Owner`.
@@ -203,7 +203,7 @@ class RemoteWebSocket(WebSocket):
 
     def _post(self, message: Encoded, *, group: bool) -> bool:
         books = self._node.layer.books
-        if self._outbox.is_closed or self._denied:
+        if not self._takes_events():
             books.drop("gone")
             return True
         if self._posted + len(self._early) > self._outbox.capacity:  # one of them is in hand
