@@ -66,10 +66,10 @@ class Inflow:
                 return None
             if self.gone or self.lost:
                 raise RequestAborted("the client left before its request was complete.")
+            self._changed.clear()  # before it asks: the answer may be there before `say` returns
             if self._received >= self._allowed:
                 self._allowed = self._received + WINDOW
                 await self._tenant.say("body", self._allowed)
-            self._changed.clear()
             await self._changed.wait()
         return self._parts.pop(0)
 
