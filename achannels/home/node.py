@@ -74,11 +74,13 @@ class WorkerNode(Node):
 
         Returns within `drain_timeout`, a little more when handlers have to be cancelled.
         """
-        homes, worker = self._homes, self.worker
-        if homes is not None and worker is not None:
+        homes, worker, timeout = self._homes, self.worker, self.settings.drain_timeout
+        if homes is not None:
             await self._end_running()
-            timeout = self.settings.drain_timeout
-            await asyncio.gather(homes.drain(timeout), worker.stop(timeout))
+            ending = [homes.drain(timeout)] if worker is not None else []
+            if worker is not None:
+                ending.append(worker.stop(timeout))
+            await asyncio.gather(*ending)
             await homes.close()
         await super().stop()
 
