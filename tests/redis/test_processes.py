@@ -220,6 +220,7 @@ async def test_keys_go_by_themselves_when_every_node_has_died(
         await each.do("attach", groups=["news"], count=3)
         await each.do("send", channel="work", content={})
     assert len([key for key in await keys_of(server, prefix) if key.startswith("n:")]) == 2
+    await asyncio.sleep(lease)  # a renewal has seen all keys
     await asyncio.gather(*(each.end() for each in nodes))
     began = time.monotonic()
     mortal = ("g:", "n:", "log:", "cap:", "ng:", "nw:", "b:")
