@@ -283,7 +283,7 @@ async def test_a_thread_runs_to_its_end_and_has_failed_all_the_same() -> None:
         await ended.wait()
         with pytest.raises(TimeoutError):
             await node.idle()
-        assert (await get_channel_layer().statistics())["accepted"] == 1
+        assert (await get_channel_layer().statistics())["accepted"] == 2
 
 
 # What the consumer says.

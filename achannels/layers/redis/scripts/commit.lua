@@ -25,5 +25,6 @@ if log.pos ~= to then
 end
 if ARGV[pairs_end + 1] then
     redis.call('HSET', P .. 'b:' .. NODE, unpack(ARGV, pairs_end + 1))
+    mortal('b:', NODE)
 end
 return {'OK'}

@@ -16,6 +16,12 @@ local function int(number) return string.format('%.0f', number) end
 
 local function sequence(id) return tonumber(string.match(id, '-(%d+)$')) end
 
+-- What a node has goes with its registration, should all nodes die before the next renewal.
+local function mortal(kind, node)
+    local left = redis.call('PTTL', P .. 'n:' .. node)
+    redis.call('PEXPIRE', P .. kind .. node, math.max(left, 1), 'NX')
+end
+
 local added = {}
 
 -- Counts in the shard's books; written once by `write_back`.

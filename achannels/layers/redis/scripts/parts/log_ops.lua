@@ -16,7 +16,9 @@ function ops.D(node, part, capacity, entry)
     end
     if is_full(log) then return 'FULL' end
     local cap = P .. 'cap:' .. node
-    if redis.call('HINCRBY', cap, part, 1) > tonumber(capacity) then
+    local held = redis.call('HINCRBY', cap, part, 1)
+    if held == 1 then mortal('cap:', node) end
+    if held > tonumber(capacity) then
         redis.call('HINCRBY', cap, part, -1)
         return 'FULL'
     end
@@ -67,6 +69,7 @@ local function join(group, node, ttl, log, entry)
     redis.call('HSET', P .. 'g:' .. group, node, int(log.sq))
     redis.call('PEXPIRE', P .. 'g:' .. group, ttl)
     redis.call('SADD', P .. 'ng:' .. node, group)
+    mortal('ng:', node)
     return id
 end
 

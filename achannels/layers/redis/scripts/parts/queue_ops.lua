@@ -120,6 +120,7 @@ function ops.T(slots, lease, others, incs, ...)
         for i = 1, #wanted, 2 do
             redis.call('SADD', P .. 'w:' .. wanted[i], NODE)
             redis.call('SADD', P .. 'nw:' .. NODE, wanted[i])
+            mortal('nw:', NODE)
         end
     end
     return answer
