@@ -18,7 +18,14 @@ from tests.redis.servers import Server
 def run(program: str, *arguments: str) -> str:
     """Run a program in a process of its own and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", textwrap.dedent(program), *arguments],
+        [
+            sys.executable,
+            "-W",
+            "error::ResourceWarning",
+            "-c",
+            textwrap.dedent(program),
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -32,7 +39,10 @@ def run(program: str, *arguments: str) -> str:
 async def received(server: Server, prefix: str, count: int) -> Counter[str]:
     """Receive from `work`; who sent how many."""
     found: Counter[str] = Counter()
-    async with RedisLayer([server.url], prefix=prefix, capacity=10_000) as layer, asyncio.timeout(30):
+    async with (
+        RedisLayer([server.url], prefix=prefix, capacity=10_000) as layer,
+        asyncio.timeout(30),
+    ):
         while found.total() < count:
             found[(await layer.receive("work"))["from"]] += 1
         books = await layer.statistics()
