@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from achannels.layers.redis import RedisLayer
+from tests.redis.clock import COMPILER, ClockServer
 from tests.redis.deployments import Cluster, Sentinels
 from tests.redis.proxy import Proxy, proxy
 from tests.redis.servers import BINARIES, Server, TlsServer, UserServer
@@ -73,6 +74,15 @@ def cluster(kind: str) -> Iterator[Cluster]:
 def own_server(kind: str) -> Iterator[Server]:
     """A server that this test alone has, to do with it what it likes."""
     with Server(kind) as found:
+        yield found
+
+
+@pytest.fixture
+def clock_server(kind: str) -> Iterator[ClockServer]:
+    """A server whose clock this test may move."""
+    if COMPILER is None:
+        pytest.skip("it takes a C compiler to move a server's clock")
+    with ClockServer(kind) as found:
         yield found
 
 

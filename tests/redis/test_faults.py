@@ -14,6 +14,7 @@ import pytest
 from achannels.exceptions import ChannelFull, LayerUnavailable
 from achannels.layers.redis import RedisLayer
 from achannels.testing.layer_suite.base import Connection, check_books
+from tests.redis.clock import ClockServer
 from tests.redis.conftest import MakeLayer, Through
 from tests.redis.servers import Server
 from tests.redis.traffic import Member, Traffic
@@ -499,14 +500,17 @@ async def test_a_layer_that_is_idle_stays_connected(
 
 
 async def test_a_socket_stays_in_its_groups_for_as_long_as_it_lives(
-    server: Server, layer: MakeLayer, through: Through
+    clock_server: ClockServer, layer: MakeLayer, through: Through
 ) -> None:
-    """Twice as long as the keys of a group live if nobody renewed them."""
-    proxy = await through(server)
-    a = await layer(proxy.url, lease=0.6, group_expiry=0.6)
+    """Many times longer than the keys of a group live if nobody renews them."""
+    a = await layer((await through(clock_server)).url, lease=0.6)
     inbox = Connection(a)
     await asyncio.gather(*(a.group_add(f"g{number}", inbox.channel) for number in range(1200)))
-    await asyncio.sleep(5.5)
+    for _ in range(4):
+        clock_server.step(50_000)
+        a._groups._renew_at.clear()
+        await a._shards[0].registration.renew()
+        await a.group_send("elsewhere", {})
     await asyncio.gather(*(a.group_send(f"g{number}", {}) for number in range(1200)))
     await until(lambda: len(inbox.received) == 1200)
     assert inbox.gaps == []
@@ -541,3 +545,31 @@ async def test_a_node_that_was_cut_off_for_its_lease_comes_back_and_is_told(
     account = await traffic.settle(1)
     assert account.wrong == (0, 0, 0, 0)
     await balanced(a, b)
+
+
+@pytest.mark.parametrize(
+    "steps", [(-1, 1, 1, -1), (3600, -3600, -1800, 1800)], ids=["1 s", "an hour"]
+)
+async def test_steps_of_the_servers_clock_lose_repeat_and_reorder_nothing(
+    clock_server: ClockServer, layer: MakeLayer, through: Through, steps: tuple[int, ...]
+) -> None:
+    """[25] Nobody is fenced for them either."""
+    urls = [(await through(clock_server, seed=seed)).url for seed in range(2)]
+    a, b = [await layer(url, lease=1.5, capacity=10_000) for url in urls]
+    traffic = Traffic(13)
+    targets = [*await crowd(traffic, a, b), "work"]
+    async with traffic.worker(b, "work"):
+        async with traffic.flowing(a, targets), traffic.flowing(b, targets):
+            for step in steps:
+                await asyncio.sleep(0.7)
+                clock_server.step(step)
+            stamp, _ = await asyncio.to_thread(clock_server.call, "TIME")
+            assert abs(int(stamp) - time.time()) < 2
+            await asyncio.sleep(0.7)
+        account = await traffic.settle()
+    assert account.wrong[1:] == (0, 0, 0)
+    assert gaps(*traffic.inboxes.values()) == [[]] * len(traffic.inboxes)
+    assert [sent for sent in account.losses if sent.target != "work"] == []
+    assert account.sent["ok"] > 200
+    books = await balanced(a, b)
+    assert books["expired"] == account.lost

@@ -19,6 +19,9 @@ logger = logging.getLogger("achannels.layer")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 """Seconds between two tries to reach a server, with jitter."""
 
+_BACKSTOP = 86_400.0
+"""Seconds that keys live without a node that cares for them; longer than any step of a clock."""
+
 _SWEPT = 3
 """Named channels, and groups, that each renewal looks at for what has expired."""
 
@@ -63,13 +66,16 @@ class Timing:
 
     @property
     def log_ttl(self) -> int:
-        """Milliseconds after which the keys of a node go by themselves."""
-        return int(self.lease * 2000)
+        """Milliseconds after which the keys of a node go by themselves, should all nodes die.
+
+        It is no verdict on a node: a step of the server's clock must not end a lease.
+        """
+        return int(max(_BACKSTOP, 2 * self.lease) * 1000)
 
     @property
     def group_ttl(self) -> int:
         """Milliseconds after which the key of a group goes by itself."""
-        return int(max(self.group_expiry * 1000, 2 * self.log_ttl))
+        return max(int(self.group_expiry * 1000), self.log_ttl)
 
 
 class Backoff:
