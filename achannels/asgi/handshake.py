@@ -8,6 +8,8 @@ from achannels.asgi.events import Reply, denial
 from achannels.asgi.outbox import Outbox
 from achannels.types import Event, Scope, Send
 
+_TURNS = 3
+
 logger = logging.getLogger("achannels.server")
 
 
@@ -65,9 +67,11 @@ async def refuse(
     try:
         for event in denial(scope, status, reason, headers):
             await send(event)
-        # uvicorn closes the connection in the next turn. Before that it takes the end of an
-        # application that answered by HTTP for an incomplete handshake, and logs an error.
-        await asyncio.sleep(0)
+        # uvicorn closes the connection in one of the next turns of the loop. Before that it takes
+        # the end of an application that answered by HTTP for an incomplete handshake, and logs an
+        # error.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
     except OSError as error:
         logger.debug("a client left before it was refused: %r", error)
 

@@ -70,6 +70,21 @@ async def connected(application: Application, path: str = "/", **more: Any) -> l
         return frames
 
 
+async def test_what_a_group_says_before_the_consumer_ended_comes_first_and_takes_nothing_away(
+    serve: Serve,
+) -> None:
+    def connect(message: Any) -> None:
+        Group("room").add(message.reply_channel)
+        for text in ("accept", "history"):
+            reply = {"accept": True} if text == "accept" else {"text": text}
+            message.reply_channel.send(reply)
+        Group("room").send({"text": "came"})
+        Group("room").send({"text": "left"}, immediately=True)
+
+    application = serve(route("websocket.connect", connect), route("websocket.receive", echo))
+    assert await connected(application) == ["left", "history", "came"]
+
+
 # What they get.
 
 
