@@ -196,12 +196,42 @@ def test_deadlines_are_told_in_the_servers_time(caller: Caller) -> None:
     batch = caller.batches.fill()
     assert batch is not None
     flat = batch.arguments(offset=1_000.0)
-    assert flat[0::5] == [b"1010000", b"1010000", NEVER]
-    assert flat[1::5] == ["Q"] * 3
+    assert flat[0::6] == [b"1010000", b"1010000", NEVER]
+    assert flat[1::6] == ["Q"] * 3
+
+
+def test_what_neighbours_have_in_common_is_written_once(caller: Caller) -> None:
+    """7. Only their last arguments may differ, and no operation moves past another."""
+
+    def ask(code: str, *arguments: str, deadline: float = 10.0) -> None:
+        future = caller.loop.create_future()
+        caller.batches.add(Operation(code, arguments, deadline, future))
+
+    ask("Q", "mail", "first")
+    ask("Q", "mail", "second")
+    ask("Q", "news", "third")
+    ask("Q", "mail", "fourth")
+    ask("G", "mail", "fifth")
+    ask("G", "mail", "sixth", deadline=11.0)
+    ask("S")
+    ask("S")
+    batch = caller.batches.fill()
+    assert batch is not None
+    assert batch.codes == {"Q", "G", "S"}
+    soon, later = b"10000", b"11000"
+    assert batch.arguments(offset=0.0) == [
+        *(soon, "Q", 2, 2, "mail", "first", "second"),
+        *(soon, "Q", 2, 1, "news", "third"),
+        *(soon, "Q", 2, 1, "mail", "fourth"),
+        *(soon, "G", 2, 1, "mail", "fifth"),
+        *(later, "G", 2, 1, "mail", "sixth"),
+        *(b"10000", "S", 0, 1),
+        *(b"10000", "S", 0, 1),
+    ]
 
 
 def test_a_closed_layer_fails_all(caller: Caller) -> None:
-    """7. What flies and what waits."""
+    """8. What flies and what waits."""
     caller.ask()
     caller.batches.fill()
     caller.ask()

@@ -78,21 +78,37 @@ class Batch:
         self.operations = operations
         self.attempts = 0
 
+    @property
+    def codes(self) -> set[str]:
+        """What the operations are."""
+        return {operation.code for operation in self.operations}
+
     def arguments(self, offset: float) -> list[Argument]:
         """Return the operations as arguments of the script.
+
+        Neighbours that differ in their last argument alone, as messages to one channel do, are
+        written once, with the last argument of each.
 
         Args:
             offset: The server's time less the loop's, in seconds; not more than it is.
         """
         flat: list[Argument] = []
         at, text = 0.0, b""
+        before: tuple[Any, ...] = ()
+        times = counted = 0
         for operation in self.operations:
             if operation.deadline != at:
                 at = operation.deadline
                 text = b"%d" % ((at + offset) * 1000) if at < math.inf else NEVER
             arguments = operation.arguments
-            flat += (text, operation.code, len(arguments))
-            flat += arguments
+            alike = (text, operation.code, arguments[:-1])
+            if alike == before and arguments:
+                times += 1
+                flat[counted] = times
+                flat.append(arguments[-1])
+            else:
+                before, times, counted = alike, 1, len(flat) + 3
+                flat += (text, operation.code, len(arguments), times, *arguments)
         return flat
 
 

@@ -5,13 +5,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from achannels.codec import Encoded
-from achannels.contracts import Origin
 from achannels.exceptions import LayerUnavailable
 from achannels.layers.counters import Counters
 from achannels.layers.redis.encryption import Undecipherable
+from achannels.layers.redis.letter import Letter
 from achannels.layers.redis.shard import Shard
 
 logger = logging.getLogger("achannels.layer")
@@ -19,69 +19,36 @@ logger = logging.getLogger("achannels.layer")
 _POLL = 1.0
 """Seconds after which who waits looks again, should the node that was told of a message have died."""
 
-_NEVER = b"0" * 14
-
-
-class Letter:
-    """A message that this node has taken.
-
-    Attributes:
-        channel: Its channel.
-        id: Of a durable message; empty for others.
-        key: Its name in the hands of a worker.
-        attempt: 1 for the first time.
-        expires: When it expires, as the shard writes it.
-        origin: The socket whose event it is.
-        incarnations: With an origin: those of this node in all shards when it took the message.
-        body: Its content as the shard has it.
-        message: Its content.
-    """
-
-    __slots__ = (
-        "attempt",
-        "body",
-        "channel",
-        "expires",
-        "id",
-        "incarnations",
-        "key",
-        "message",
-        "origin",
-    )
-
-    def __init__(self, answer: list[Any], decrypt: Callable[[bytes], bytes]) -> None:
-        channel, id, self.attempt, self.expires, origin, self.body = answer
-        self.incarnations = ""
-        self.channel: str = channel.decode()
-        self.id: str = id.decode()
-        self.origin: Origin | None = None
-        if origin:
-            node, local, term, number, alive, self.incarnations = origin.decode().split(" ")
-            self.origin = Origin(f"{node}!{local}", int(term), int(number), alive == "1")
-        self.message = Encoded(decrypt(self.body))
-        self.key = self.id
-
 
 class _Waiter:
-    __slots__ = ("future", "woken")
+    """A caller who waits.
+
+    Attributes:
+        woken: It has a reason to look.
+        owes: The reason is a message in a shard of which nobody else was told.
+    """
+
+    __slots__ = ("_future", "owes", "woken")
 
     def __init__(self) -> None:
-        self.future: asyncio.Future[None] | None = None
+        self._future: asyncio.Future[None] | None = None
         self.woken = False
+        self.owes = False
 
-    def wake(self) -> None:
+    def wake(self, *, owes: bool = False) -> None:
         self.woken = True
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
+        self.owes = self.owes or owes
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
     async def sleep(self, seconds: float) -> None:
         if self.woken:
             return
         loop = asyncio.get_running_loop()
-        self.future = loop.create_future()
+        self._future = loop.create_future()
         timer = loop.call_later(seconds, self.wake)
         try:
-            await self.future
+            await self._future
         finally:
             timer.cancel()
 
@@ -117,6 +84,8 @@ class Queues:
         self._waiters: dict[str, dict[_Waiter, None]] = {}
         self._served: dict[str, int] = {}
         self._turn = 0
+        self._told_until: dict[str, float] = {}
+        self._pokes = 0
 
     @property
     def pending(self) -> int:
@@ -149,28 +118,42 @@ class Queues:
             durable: The channels whose messages are kept until they are settled; `None` if the
                 caller does not know.
         """
+        due = self._told_for(channels)
+        waiter = _Waiter()
         try:
-            while True:
-                check()
-                letter = self._pop(channels)
-                if letter is not None:
-                    return letter
-                with self._waiting(channels) as waiter:
-                    due = await self._fetch(channels, slots, durable)
-                    if not any(self._stock.get(each) for each in channels):
-                        check()
+            with self._waiting(waiter, channels):
+                while True:
+                    check()
+                    letter = self.pop(channels)
+                    if letter is not None:
+                        break
+                    if due:
                         await waiter.sleep(due)
+                        due = 0.0
+                    else:
+                        due = await self._look(waiter, channels, slots, durable)
         except asyncio.CancelledError:
             self.offer(channels)
+            if waiter.owes:
+                self._pass_on(channels)
             raise
+        if waiter.owes:
+            self._pass_on(channels)
+        return letter
 
     def poke(self, shard: Shard, channel: str) -> None:
         """A message has come; the shard told this node alone."""
+        self._told_until.pop(channel, None)
+        self._pokes += 1
         waiters = self._waiters.get(channel)
         if waiters:
-            self._wake_one(channel)
+            self._wake_one(channel, owes=True)
         else:
             shard.submit("P", channel).add_done_callback(_ignore)
+
+    def registered(self) -> None:
+        """The node has registered anew: no shard knows that it waits."""
+        self._told_until.clear()
 
     def put_back(self, letter: Letter) -> None:
         """Return a message that reached nobody to the head of its channel."""
@@ -210,19 +193,23 @@ class Queues:
         self._stock.clear()
         return pending
 
-    def _pop(self, channels: tuple[str, ...]) -> Letter | None:
+    def pop(self, channels: tuple[str, ...]) -> Letter | None:
+        """Return a message from the stock, if one of these channels has any."""
         stock = self._stock
         if not stock:
             return None
-        ready = [each for each in channels if stock.get(each)]
+        ready = [each for each in channels if each in stock]
         if not ready:
             return None
-        channel = min(ready, key=lambda each: self._served.get(each, 0))
+        if len(channels) == 1:
+            channel = ready[0]
+        else:
+            channel = min(ready, key=lambda each: self._served.get(each, 0))
+            self._serve(channel)
         letters = stock[channel]
         letter = letters.popleft()
         if not letters:
             del stock[channel]
-        self._serve(channel)
         return letter
 
     def _serve(self, channel: str) -> None:
@@ -231,6 +218,22 @@ class Queues:
         self._served[channel] = self._turn
         if len(self._served) > 1_000:
             del self._served[next(iter(self._served))]
+
+    async def _look(
+        self,
+        waiter: _Waiter,
+        channels: tuple[str, ...],
+        slots: int,
+        durable: Collection[str] | None,
+    ) -> float:
+        """Ask for messages; a caller who is cancelled meanwhile still owes what it owed."""
+        owed = waiter.owes
+        waiter.woken = waiter.owes = False
+        try:
+            return await self._fetch(channels, slots, durable)
+        except asyncio.CancelledError:
+            waiter.owes = waiter.owes or owed
+            raise
 
     async def _fetch(
         self, channels: tuple[str, ...], slots: int, durable: Collection[str] | None
@@ -241,10 +244,13 @@ class Queues:
         for channel in sorted(channels, key=lambda each: self._served.get(each, 0)):
             turns.setdefault(self._shard_of(channel), []).append(channel)
         for shard, names in turns.items():
+            pokes = self._pokes
             answer = await self._ask(shard, names, slots, durable)
             if answer is None:
                 continue
-            count = self._store(answer)
+            if answer[2] and pokes == self._pokes:
+                self._expect_poke(names, answer[0])
+            count = self._store(names, answer)
             slots -= count
             if count:
                 if answer[1]:
@@ -268,41 +274,59 @@ class Queues:
         for name in names:
             known = "" if durable is None else "1" if name in durable else "0"
             arguments += (name, known)
-        taking = shard.submit("T", *arguments, undo=self._take_back)
+        take_back = partial(self._take_back, names)
+        taking = shard.submit("T", *arguments, undo=take_back)
         try:
             answer: list[Any] = await taking
         except asyncio.CancelledError:
             if taking.done() and not taking.cancelled() and taking.exception() is None:
-                self._take_back(taking.result())  # it came in the same turn
+                take_back(taking.result())  # it came in the same turn
             raise
         except LayerUnavailable:
             return None
         return answer
 
-    def _store(self, answer: list[Any]) -> int:
+    def _expect_poke(self, channels: Collection[str], due: int) -> None:
+        """The shard will tell this node of the next message."""
+        seconds = min(_POLL, due / 1000) if due >= 0 else _POLL
+        until = asyncio.get_running_loop().time() + seconds
+        self._told_until.update(dict.fromkeys(channels, until))
+
+    def _told_for(self, channels: Collection[str]) -> float:
+        """Return seconds for which this node need not ask, since it will be told of a message."""
+        told = self._told_until
+        if not all(each in told for each in channels):
+            return 0.0
+        until = min(told[each] for each in channels)
+        return max(0.0, until - asyncio.get_running_loop().time())
+
+    def _store(self, channels: Collection[str], answer: list[Any]) -> int:
         """Keep what came; a message that no key opens is counted, and a durable one waits again."""
         count = 0
-        for each in answer[2:]:
-            is_kept = bool(each[1])
-            if not is_kept:
-                self._books.accepted += 1
-            try:
-                letter = Letter(each, self._decrypt)
-            except Undecipherable as error:
-                logger.error(
-                    "a message on %s was written with another key: %s", each[0].decode(), error
-                )
+        for channel, messages in zip(channels, answer[3:], strict=True):
+            letters = self._stock.get(channel) or deque()
+            for each in messages:
+                is_kept = not isinstance(each, bytes) and bool(each[0])
                 if not is_kept:
-                    self._books.drop("rejected")
-                continue
-            self._stock.setdefault(letter.channel, deque()).append(letter)
-            count += 1
+                    self._books.accepted += 1
+                try:
+                    letters.append(Letter(channel, each, self._decrypt))
+                except Undecipherable as error:
+                    logger.error("a message on %s was written with another key: %s", channel, error)
+                    if not is_kept:
+                        self._books.drop("rejected")
+                else:
+                    count += 1
+            if letters:
+                self._stock[channel] = letters
         return count
 
-    def _take_back(self, answer: list[Any]) -> None:
+    def _take_back(self, channels: Collection[str], answer: list[Any]) -> None:
         """Messages came for a caller that was cancelled meanwhile."""
-        if self._store(answer):
-            self.offer({each[0].decode() for each in answer[2:]})
+        if self._store(channels, answer):
+            self.offer(channels)
+        if answer[1]:
+            self._wake_others(channels)
 
     def _give_back(self, channel: str) -> None:
         letters = self._stock.pop(channel)
@@ -326,12 +350,11 @@ class Queues:
             self._books.drop("gone")
 
     @contextmanager
-    def _waiting(self, channels: tuple[str, ...]) -> Iterator[_Waiter]:
-        waiter = _Waiter()
+    def _waiting(self, waiter: _Waiter, channels: tuple[str, ...]) -> Iterator[None]:
         for channel in channels:
             self._waiters.setdefault(channel, {})[waiter] = None
         try:
-            yield waiter
+            yield
         finally:
             for channel in channels:
                 waiters = self._waiters[channel]
@@ -339,19 +362,26 @@ class Queues:
                 if not waiters:
                     del self._waiters[channel]
 
+    def _pass_on(self, channels: Collection[str]) -> None:
+        """Who was told of a message does not look for it: have someone else look."""
+        for channel in channels:
+            if channel in self._waiters:
+                self._wake_one(channel, owes=True)
+            else:
+                self._shard_of(channel).submit("P", channel).add_done_callback(_ignore)
+
     def _have_others(self, channels: Collection[str]) -> bool:
         return any(len(self._waiters[channel]) > 1 for channel in channels)
 
-    def _wake_one(self, channel: str) -> None:
-        for waiter in self._waiters[channel]:
-            if not waiter.woken:
-                waiter.wake()
-                return
+    def _wake_one(self, channel: str, *, owes: bool = False) -> None:
+        waiters = self._waiters[channel]
+        idle = (each for each in waiters if not each.woken)
+        next(idle, next(iter(waiters))).wake(owes=owes)
 
     def _wake_others(self, channels: Collection[str]) -> None:
         for channel in channels:
             if channel in self._waiters:
-                self._wake_one(channel)
+                self._wake_one(channel, owes=True)
 
 
 def _ignore(done: asyncio.Future[Any]) -> None:
@@ -360,4 +390,4 @@ def _ignore(done: asyncio.Future[Any]) -> None:
         done.exception()
 
 
-__all__ = ["Letter", "Queues"]
+__all__ = ["Queues"]

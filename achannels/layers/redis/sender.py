@@ -11,7 +11,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from achannels.exceptions import LayerUnavailable
 from achannels.layers.redis.batches import Batch, Batches, Operation, Outcome
 from achannels.layers.redis.link import ELSEWHERE, Argument, Link, Unsettled
-from achannels.layers.redis.lua import BATCH
+from achannels.layers.redis.lua import batch_script
 from achannels.layers.redis.registration import Backoff, Registration
 
 logger = logging.getLogger("achannels.layer")
@@ -127,8 +127,9 @@ class Sender:
         while (batch := self._batches.current) is not None:
             batch.attempts += 1
             mine = registration.incarnation
+            script = batch_script(batch.codes)
             try:
-                answer = await self._link.call(BATCH, registration.key, self._arguments(batch))
+                answer = await self._link.call(script, registration.key, self._arguments(batch))
             except Unsettled as error:
                 await self._pause(backoff, error)
                 continue

@@ -13,7 +13,7 @@ from achannels.exceptions import ChannelFull, InvalidName
 from achannels.layers import several
 from achannels.layers.counters import DEAD_LETTERS
 from achannels.layers.redis.intake import RedisIntake
-from achannels.layers.redis.queues import Letter
+from achannels.layers.redis.letter import Letter
 from achannels.layers.redis.shard import Shard
 from achannels.names import check_channel
 from achannels.types import Content

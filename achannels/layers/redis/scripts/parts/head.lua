@@ -35,7 +35,7 @@ local logs = {}
 local function log_of(node)
     local log = logs[node]
     if log == nil then
-        local found = redis.call('HMGET', P .. 'n:' .. node, 'inc', 'sq', 'ms', 'bytes', 'drain', 'pos', 'own')
+        local found = redis.call('HMGET', P .. 'n:' .. node, 'inc', 'sq', 'ms', 'bytes', 'drain', 'pos', 'own', 'q')
         log = false
         if found[1] then
             log = {
@@ -47,8 +47,8 @@ local function log_of(node)
                 drain = found[5],
                 pos = found[6],
                 own = found[7],
+                batch = found[8],
             }
-            log.length = redis.call('XLEN', log.key)
         end
         logs[node] = log
     end
@@ -60,8 +60,8 @@ local function append(log, entry)
     log.sq = log.sq + 1
     log.ms = math.max(log.ms, now)
     log.bytes = log.bytes + #entry
-    log.length = log.length + 1
-    log.id = int(log.ms) .. '-' .. int(log.sq)
+    if log.length then log.length = log.length + 1 end
+    log.id = string.format('%.0f-%.0f', log.ms, log.sq)
     log.written = true
     redis.call('XADD', log.key, log.id, 'e', entry)
     return log.id

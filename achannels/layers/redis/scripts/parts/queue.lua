@@ -10,17 +10,20 @@
 --   dl:, do:     dead letters and their order
 
 local NEVER = '00000000000000'
+local NOW = string.format('%014.0f', now)
+
+local lapses = {[''] = NEVER}
 
 local function expires_at(after)
-    if after == '' then return NEVER end
-    return string.format('%014.0f', now + tonumber(after))
+    lapses[after] = lapses[after] or string.format('%014.0f', now + tonumber(after))
+    return lapses[after]
 end
 
 local function is_fresh(element)
     local kind = string.byte(element)
     if kind == 100 then return true end
     local expires = string.sub(element, 2, 15)
-    return expires == NEVER or tonumber(expires) > now
+    return expires == NEVER or expires > NOW
 end
 
 -- The origin of an event: node, its incarnation and epoch, and what it calls the event; then where the body begins.
@@ -41,30 +44,55 @@ local function expired(element)
     end
 end
 
--- What is known of a channel while a batch only sends: messages that wait, whether they are kept, whether nobody
--- waits for them. Whatever else happens to channels forgets it.
-local known = {}
-
-local function poke(channel)
-    if known[channel] and known[channel].alone then return end
-    while true do
+-- Tell nodes that wait of so many messages.
+local function poke(channel, messages)
+    while messages > 0 do
         local node = redis.call('SPOP', P .. 'w:' .. channel)
-        if not node then
-            if known[channel] then known[channel].alone = true end
-            return
-        end
+        if not node then return end
         local log = log_of(node)
         if log then
             redis.call('SREM', P .. 'nw:' .. node, channel)
             append(log, 'P' .. channel .. '\n')
-            return
+            messages = messages - 1
         end
     end
+end
+
+-- What is known while a batch only sends; whatever else it does settles that first.
+local known = {}  -- of a channel: messages that wait, whether they are kept, whether expired ones were looked for
+local pushes = {}  -- what goes to the end of its list
+local groups = {}  -- who is in a group
+
+local function push(channel, element)
+    local list = pushes[channel]
+    if not list then
+        list = {}
+        pushes[channel] = list
+    end
+    list[#list + 1] = element
+end
+
+local function push_now(channel)
+    local list = pushes[channel]
+    if not list then return end
+    pushes[channel] = nil
+    if redis.call('RPUSH', P .. 'q:' .. channel, unpack(list)) == #list then
+        redis.call('SADD', P .. 'chs', channel)
+    end
+    poke(channel, #list)
+end
+
+local function settle()
+    for channel in pairs(pushes) do push_now(channel) end
+    known, groups = {}, {}
 end
 
 -- What is due moves to the list; returns milliseconds to the next, or nil.
 local function promote(channel)
     local z = P .. 'z:' .. channel
+    local nearest = redis.call('ZRANGE', z, 0, 0, 'WITHSCORES')
+    if not nearest[2] then return nil end
+    if tonumber(nearest[2]) > now then return tonumber(nearest[2]) - now end
     local due = redis.call('ZRANGEBYSCORE', z, '-inf', int(now), 'LIMIT', 0, 100)
     for _, id in ipairs(due) do
         redis.call('ZREM', z, id)
@@ -78,7 +106,7 @@ local function promote(channel)
         end
         redis.call('RPUSH', P .. 'q:' .. channel, 'd' .. id)
     end
-    local nearest = redis.call('ZRANGE', z, 0, 0, 'WITHSCORES')
+    nearest = redis.call('ZRANGE', z, 0, 0, 'WITHSCORES')
     if nearest[2] then return math.max(1, tonumber(nearest[2]) - now) end
 end
 
@@ -125,19 +153,15 @@ local function has_room(channel, capacity)
         known[channel] = here
     end
     if here.waiting >= capacity then
+        if here.looked then return false end
+        push_now(channel)
         look(channel)
+        here.looked = true
         here.waiting = waiting(channel)
         if here.waiting >= capacity then return false end
     end
     here.waiting = here.waiting + 1
     return true
-end
-
-local function push(channel, element)
-    if redis.call('RPUSH', P .. 'q:' .. channel, element) == 1 then
-        redis.call('SADD', P .. 'chs', channel)
-    end
-    poke(channel)
 end
 
 -- Keep a message under an id, and make it ready now or later.
@@ -147,17 +171,11 @@ local function keep(channel, kind, attempt, body, delay)
     redis.call('SADD', P .. 'chs', channel)
     if delay > 0 then
         redis.call('ZADD', P .. 'z:' .. channel, int(now + delay), id)
-        poke(channel)
+        poke(channel, 1)
     else
         push(channel, 'd' .. id)
     end
     return id
-end
-
-local function forget(channel, id)
-    redis.call('ZREM', P .. 'z:' .. channel, id)
-    redis.call('SREM', P .. 'l:' .. channel, id)
-    return redis.call('HDEL', P .. 'm:' .. channel, id)
 end
 
 -- Put a message of a group into a channel that is its member.

@@ -1,129 +1,9 @@
--- Operations on named channels. Needs queue.lua and log_ops.lua.
+-- Other operations on named channels. Needs send_ops.lua and take_ops.lua.
 
--- Send: channel, capacity, milliseconds to live or "", delay, "1" for durable, origin, body.
-function ops.Q(channel, capacity, expiry, delay, durable, origin, body)
-    if not has_room(channel, tonumber(capacity)) then return 'FULL' end
-    count('accepted')
-    delay = tonumber(delay)
-    if origin ~= '' then
-        push(channel, 'o' .. expires_at(expiry) .. string.format('%03d', #origin) .. origin .. body)
-    elseif durable == '1' or known[channel].durable then
-        keep(channel, 'D', 1, body, delay)
-    elseif delay > 0 then
-        keep(channel, 'N', 1, body, delay)
-    else
-        push(channel, 'p' .. expires_at(expiry) .. body)
-    end
-    return 1
-end
-
-local function lend(channel, id, lease)
-    redis.call('ZADD', P .. 'z:' .. channel, int(now + tonumber(lease)), id)
-    redis.call('SADD', P .. 'l:' .. channel, id)
-end
-
--- What a taker gets: channel, id of a durable message, attempt, expires, origin, body.
-local function hand_over(channel, element, durable, lease, incs)
-    local kind = string.byte(element)
-    if kind == 100 then
-        local id = string.sub(element, 2)
-        local kept = redis.call('HGET', P .. 'm:' .. channel, id)
-        if not kept then return nil end
-        local attempt, body = tonumber(string.sub(kept, 2, 5)), string.sub(kept, 6)
-        if string.byte(kept) == 78 and not durable then
-            redis.call('HDEL', P .. 'm:' .. channel, id)
-            count('taken')
-            return {channel, '', attempt, NEVER, '', body}
-        end
-        if string.byte(kept) == 78 then
-            redis.call('HSET', P .. 'm:' .. channel, id, 'D' .. string.sub(kept, 2))
-        end
-        lend(channel, id, lease)
-        return {channel, id, attempt, NEVER, '', body}
-    end
-    if not is_fresh(element) then
-        expired(element)
-        return nil
-    end
-    local expires, origin, from = string.sub(element, 2, 15), '', 16
-    if kind == 111 then
-        local node, inc, epoch, event, start = origin_of(element)
-        local log = log_of(node)
-        local alive = log and log.inc == inc
-        -- What a dead interface offered goes with it, but for its disconnects; what the data of an older
-        -- time brought back was taken before.
-        if epoch ~= EPOCH or not alive and expires ~= NEVER then
-            count('gone')
-            return nil
-        end
-        if alive then append(log, 'H' .. event .. ' ' .. NODE .. ' ' .. incs .. '\n') end
-        origin, from = node .. ' ' .. event .. (alive and ' 1 ' or ' 0 ') .. incs, start
-    end
-    local body = string.sub(element, from)
-    if durable and kind == 112 then
-        local id = int(redis.call('HINCRBY', META, 'id', 1))
-        redis.call('HSET', P .. 'm:' .. channel, id, 'D0001' .. body)
-        redis.call('SADD', P .. 'chs', channel)
-        lend(channel, id, lease)
-        return {channel, id, 1, NEVER, '', body}
-    end
-    count('taken')
-    return {channel, '', 1, expires, origin, body}
-end
-
-local function take_one(channel, durable, lease, incs)
-    while true do
-        local element = redis.call('LPOP', P .. 'q:' .. channel)
-        if not element then return nil end
-        local message = hand_over(channel, element, durable, lease, incs)
-        if message then return message end
-    end
-end
-
--- Take: free slots, lease in milliseconds, 1 if others of the caller wait too, the caller's incarnations in all
--- shards, then for each channel its name and "1" if its consumer is durable, "0" if it is not, "" if nothing is known of it. Channels take turns.
--- Answer: milliseconds until the next is due, or -1; 1 if more wait; then each message
-function ops.T(slots, lease, others, incs, ...)
-    local wanted = {...}
-    local answer = {-1, 0}
-    local open = {}
-    slots = tonumber(slots)
-    for i = 1, #wanted, 2 do
-        local channel, durable = wanted[i], wanted[i + 1]
-        if durable == '1' then
-            redis.call('SADD', P .. 'durable', channel)
-        elseif durable == '0' then
-            redis.call('SREM', P .. 'durable', channel)
-        end
-        local due = promote(channel)
-        if due and (answer[1] < 0 or due < answer[1]) then answer[1] = due end
-        open[#open + 1] = i
-    end
-    while slots > 0 and #open > 0 do
-        local still = {}
-        for _, i in ipairs(open) do
-            local message = slots > 0 and take_one(wanted[i], wanted[i + 1] == '1', lease, incs)
-            if message then
-                answer[#answer + 1] = message
-                slots = slots - 1
-                still[#still + 1] = i
-            end
-        end
-        open = still
-    end
-    if slots == 0 then
-        for i = 1, #wanted, 2 do
-            if redis.call('LLEN', P .. 'q:' .. wanted[i]) > 0 then answer[2] = 1 end
-        end
-    end
-    if #answer == 2 or others == '1' then
-        for i = 1, #wanted, 2 do
-            redis.call('SADD', P .. 'w:' .. wanted[i], NODE)
-            redis.call('SADD', P .. 'nw:' .. NODE, wanted[i])
-            mortal('nw:', NODE)
-        end
-    end
-    return answer
+local function forget(channel, id)
+    redis.call('ZREM', P .. 'z:' .. channel, id)
+    redis.call('SREM', P .. 'l:' .. channel, id)
+    return redis.call('HDEL', P .. 'm:' .. channel, id)
 end
 
 -- Give back what was taken and reached nobody: channel, expires, body.
@@ -131,7 +11,7 @@ function ops.U(channel, expires, body)
     count('taken', -1)
     redis.call('LPUSH', P .. 'q:' .. channel, 'p' .. expires .. body)
     redis.call('SADD', P .. 'chs', channel)
-    poke(channel)
+    poke(channel, 1)
     return 1
 end
 
@@ -140,14 +20,14 @@ function ops.u(channel, id)
     redis.call('ZREM', P .. 'z:' .. channel, id)
     if redis.call('SREM', P .. 'l:' .. channel, id) == 1 then
         redis.call('LPUSH', P .. 'q:' .. channel, 'd' .. id)
-        poke(channel)
+        poke(channel, 1)
     end
     return 1
 end
 
 -- The caller was told of a message and has nobody who waits: channel.
 function ops.P(channel)
-    if redis.call('LLEN', P .. 'q:' .. channel) > 0 then poke(channel) end
+    if redis.call('LLEN', P .. 'q:' .. channel) > 0 then poke(channel, 1) end
     return 1
 end
 
@@ -189,7 +69,7 @@ function ops.a(channel, id, attempt, delay)
     redis.call('SREM', P .. 'l:' .. channel, id)
     if tonumber(delay) > 0 then
         redis.call('ZADD', P .. 'z:' .. channel, int(now + tonumber(delay)), id)
-        poke(channel)
+        poke(channel, 1)
     else
         redis.call('ZREM', P .. 'z:' .. channel, id)
         push(channel, 'd' .. id)
