@@ -75,8 +75,7 @@ async def test_what_a_group_says_before_the_consumer_ended_comes_first_and_takes
 ) -> None:
     def connect(message: Any) -> None:
         Group("room").add(message.reply_channel)
-        for text in ("accept", "history"):
-            reply = {"accept": True} if text == "accept" else {"text": text}
+        for reply in ({"accept": True}, {"text": "history"}):
             message.reply_channel.send(reply)
         Group("room").send({"text": "came"})
         Group("room").send({"text": "left"}, immediately=True)
