@@ -232,6 +232,27 @@ async def test_a_server_that_hangs_for_longer_costs_the_deadline_and_is_told(
     await balanced(a, b)
 
 
+async def test_a_server_that_hangs_for_longer_than_the_lease_costs_nobody_its_membership(
+    own_server: Server, layer: MakeLayer, through: Through
+) -> None:
+    """No node could renew, so none is taken for dead by the first that can."""
+    urls = [(await through(own_server, seed=seed)).url for seed in range(4)]
+    nodes = [await layer(url, lease=1.5) for url in urls]
+    traffic = Traffic(14)
+    await crowd(traffic, *nodes, each=2)
+    await traffic.burst(nodes[0], "s", "#news", 5)
+    own_server.pause()
+    await asyncio.sleep(5)
+    own_server.resume()
+    await until_accepted(nodes[0])
+    await asyncio.sleep(3)
+    await traffic.burst(nodes[1], "t", "#news", 5)
+    account = await traffic.settle()
+    assert account.wrong == (0, 0, 0, 0)
+    assert account.delivered == 40
+    assert gaps(*traffic.inboxes.values()) == [[]] * len(traffic.inboxes)
+
+
 @pytest.mark.parametrize("outage", [0.0, 3.0], ids=["at once", "after 3 s"])
 async def test_a_server_that_comes_back_empty_is_noticed_by_everyone(
     own_server: Server, layer: MakeLayer, through: Through, outage: float

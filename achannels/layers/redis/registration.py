@@ -150,6 +150,7 @@ class Registration:
         self._calling = asyncio.Lock()
         self._lease_until = 0.0
         self._beats: dict[bytes, tuple[bytes, float]] = {}
+        self._looked_at = 0.0
 
     @property
     def head(self) -> tuple[Argument, ...]:
@@ -259,6 +260,14 @@ class Registration:
         self.offset = offset if anew or not self.offset else max(self.offset, offset)
 
     async def _forget_silent(self, beats: dict[bytes, bytes], at: float) -> None:
+        """Forget nodes whose heartbeats have stood still for a lease.
+
+        While this node could not renew, the others could not either: what was seen before does not
+        count then.
+        """
+        if at - self._looked_at > self._timing.lease / 2:
+            self._beats.clear()
+        self._looked_at = at
         for node in self._beats.keys() - beats.keys():
             del self._beats[node]
         for node, beat in beats.items():
