@@ -232,20 +232,23 @@ async def test_a_server_that_hangs_for_longer_costs_the_deadline_and_is_told(
     await balanced(a, b)
 
 
-async def test_a_server_that_hangs_for_longer_than_the_lease_costs_nobody_its_membership(
-    own_server: Server, layer: MakeLayer, through: Through
+@pytest.mark.parametrize("how", ["hangs", "cannot be reached"])
+async def test_an_outage_longer_than_the_lease_costs_nobody_its_membership(
+    own_server: Server, layer: MakeLayer, through: Through, how: str
 ) -> None:
     """No node could renew, so none is taken for dead by the first that can."""
-    urls = [(await through(own_server, seed=seed)).url for seed in range(4)]
-    nodes = [await layer(url, lease=1.5) for url in urls]
+    proxies = [await through(own_server, seed=seed) for seed in range(4)]
+    nodes = [await layer(proxy.url, lease=1.5) for proxy in proxies]
     traffic = Traffic(14)
     await crowd(traffic, *nodes, each=2)
     await traffic.burst(nodes[0], "s", "#news", 5)
-    own_server.pause()
-    await asyncio.sleep(5)
-    own_server.resume()
-    await until_accepted(nodes[0])
-    await asyncio.sleep(3)
+    for outage in (True, False):
+        if how == "hangs":
+            (own_server.pause if outage else own_server.resume)()
+        else:
+            for proxy in proxies:
+                (proxy.refuse if outage else proxy.accept)()
+        await asyncio.sleep(4)
     await traffic.burst(nodes[1], "t", "#news", 5)
     account = await traffic.settle()
     assert account.wrong == (0, 0, 0, 0)
