@@ -1,7 +1,6 @@
 """The node: limits, tasks, the worker, and the order of its end."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -130,19 +129,6 @@ async def test_tasks_count_what_the_worker_has_in_hand() -> None:
         await began.wait()
         assert (await node_of(app)).tasks == 1
         go.set()
-
-
-async def test_a_worker_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(MemoryLayer):
-        async def take(self, *args: Any, **kwargs: Any) -> Any:
-            raise ValueError("broken")
-
-    async with Application([route("work", echo)], layer=Broken()) as app:
-        node = await node_of(app)
-        assert node._running is not None
-        await asyncio.wait([node._running])
-    [record] = errors(caplog.records, "achannels.server")
-    assert record.getMessage() == "a task of the node failed"
 
 
 async def test_a_durable_consumer_on_a_socket_is_an_option_without_effect() -> None:
