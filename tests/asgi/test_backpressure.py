@@ -276,14 +276,14 @@ async def test_a_client_that_reads_slowly_but_steadily_stays() -> None:
     async with WebsocketClient(
         Application(
             [route("websocket.connect", join), route("websocket.receive", receive)],
-            stall_timeout=0.2,
+            stall_timeout=0.6,
         ),
         "/",
     ) as ws:
         for number in range(5):
             ws.pause()
             await Group("room").send({"text": str(number)})
-            assert await ws.receive_nothing(wait=0.06)
+            assert await ws.receive_nothing(wait=0.15)
             ws.resume()
             assert await ws.receive() == str(number)
 

@@ -205,13 +205,13 @@ async def test_a_stream_that_goes_on_is_not_cut_by_the_timeout() -> None:
     async def later(message: Message) -> None:
         names.put_nowait(message.reply_channel.name)
 
-    client = HttpClient(application(route("http.request", later), http_timeout=0.1))
+    client = HttpClient(application(route("http.request", later), http_timeout=0.6))
     async with client, client.stream("GET", "/") as exchange:
         reply = Channel(await names.get())
         for _ in range(4):
             await reply.send({"content": b".", "more_content": True})
             assert await exchange.receive() == b"."
-            await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.05)
+            await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.2)
         await reply.send({"content": b"!"})
         assert await exchange.receive() == b"!"
 
@@ -558,7 +558,7 @@ async def test_parts_of_a_request_that_wait_are_bounded(channel_layer: MemoryLay
 async def test_a_late_part_that_the_server_refuses_is_counted(
     channel_layer: MemoryLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = application(route("http.request", wait), http_timeout=0.1)
+    app = application(route("http.request", wait), http_timeout=0.5)
     serving = asyncio.create_task(answered(app, BrokenSend(error=ValueError)))
     channel = await member(channel_layer)
     await channel.send({"content": b"1"})
