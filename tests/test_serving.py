@@ -33,17 +33,17 @@ async def page(scope: Scope, receive: Receive, send: Send) -> None:
 def served(application: Application, **options: object) -> Iterator[Server]:
     """Serve in a thread until the end of the block."""
     started = threading.Event()
-    listening = listen("127.0.0.1", 0)
-    server = Server(application, listening, on_start=started.set, **options)  # type: ignore[arg-type]
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert started.wait(10)
-        yield server
-    finally:
-        server.stop()
-        assert server.wait(10)
-        thread.join()
+    with listen("127.0.0.1", 0) as listening:
+        server = Server(application, listening, on_start=started.set, **options)  # type: ignore[arg-type]
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            assert started.wait(10)
+            yield server
+        finally:
+            server.stop()
+            assert server.wait(10)
+            thread.join()
 
 
 def test_pages_and_sockets() -> None:

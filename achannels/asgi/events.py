@@ -105,7 +105,8 @@ def denial(
 ) -> list[Event]:
     """Return the events that refuse a socket before it opened.
 
-    A server without the `websocket.http.response` extension can only answer 403.
+    A server without the `websocket.http.response` extension can only answer 403. The length of the
+    answer is the server's to say: some versions of uvicorn say it once more, and break the answer.
     """
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         return [{"type": "websocket.close", "code": 1000}]
@@ -116,7 +117,6 @@ def denial(
             "status": status,
             "headers": [
                 (b"content-type", b"text/plain; charset=utf-8"),
-                (b"content-length", str(len(body)).encode()),
                 *headers,
             ],
         },

@@ -183,12 +183,12 @@ class ChannelServerThread(LiveServerThread):
     def run(self) -> None:
         """Serve until `terminate`."""
         try:
-            listening = listen(self.host, self.port)
-            server = self._server = Server(
-                self.serve, listening, patience=PATIENCE, on_start=self._accepts
-            )
-            self.port = server.port
-            server.run()
+            with listen(self.host, self.port) as listening:
+                server = self._server = Server(
+                    self.serve, listening, patience=PATIENCE, on_start=self._accepts
+                )
+                self.port = server.port
+                server.run()
         except Exception as error:  # noqa: BLE001 - raised where the server is waited for
             self.error = cast("Any", error)
             self.is_ready.set()

@@ -312,7 +312,6 @@ def test_a_denial_is_an_http_answer() -> None:
             "status": 401,
             "headers": [
                 (b"content-type", b"text/plain; charset=utf-8"),
-                (b"content-length", b"13"),
                 (b"x-a", b"1"),
             ],
         },
