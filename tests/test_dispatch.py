@@ -308,9 +308,8 @@ async def test_a_class_has_its_state_in_the_scope(make: Make) -> None:
 
 async def test_a_channel_session_is_forgotten_with_its_socket(make: Make) -> None:
     store = Store()
-    dispatcher = make(
-        [route("news", channel_session(awaited)), route("other", Awaited())], channel_sessions=store
-    )
+    asking = channel_session(passes_on(awaited))
+    dispatcher = make([route("news", asking), route("other", Awaited())], channel_sessions=store)
     connection = socket_connection(MemoryLayer())
     await handle(dispatcher, "other", connection=connection)
     assert not dispatcher.remembers(connection)
