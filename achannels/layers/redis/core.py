@@ -262,7 +262,6 @@ class RedisCore(BaseLayer):
         if loss is None:
             return
         self._groups.registered(shard)
-        self._queues.registered()
         if shard.index == 0:
             self._ledger.begin_anew()
         if loss.data:

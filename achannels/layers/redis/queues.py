@@ -84,8 +84,6 @@ class Queues:
         self._waiters: dict[str, dict[_Waiter, None]] = {}
         self._served: dict[str, int] = {}
         self._turn = 0
-        self._told_until: dict[str, float] = {}
-        self._pokes = 0
 
     @property
     def pending(self) -> int:
@@ -118,8 +116,8 @@ class Queues:
             durable: The channels whose messages are kept until they are settled; `None` if the
                 caller does not know.
         """
-        due = self._told_for(channels)
         waiter = _Waiter()
+        due = 0.0
         try:
             with self._waiting(waiter, channels):
                 while True:
@@ -143,17 +141,11 @@ class Queues:
 
     def poke(self, shard: Shard, channel: str) -> None:
         """A message has come; the shard told this node alone."""
-        self._told_until.pop(channel, None)
-        self._pokes += 1
         waiters = self._waiters.get(channel)
         if waiters:
             self._wake_one(channel, owes=True)
         else:
             shard.submit("P", channel).add_done_callback(_ignore)
-
-    def registered(self) -> None:
-        """The node has registered anew: no shard knows that it waits."""
-        self._told_until.clear()
 
     def put_back(self, letter: Letter) -> None:
         """Return a message that reached nobody to the head of its channel."""
@@ -196,14 +188,11 @@ class Queues:
     def pop(self, channels: tuple[str, ...]) -> Letter | None:
         """Return a message from the stock, if one of these channels has any."""
         stock = self._stock
-        if not stock:
-            return None
-        ready = [each for each in channels if each in stock]
+        ready = [each for each in channels if each in stock] if stock else ()
         if not ready:
             return None
-        if len(channels) == 1:
-            channel = ready[0]
-        else:
+        channel = ready[0]
+        if len(channels) > 1:
             channel = min(ready, key=lambda each: self._served.get(each, 0))
             self._serve(channel)
         letters = stock[channel]
@@ -244,12 +233,9 @@ class Queues:
         for channel in sorted(channels, key=lambda each: self._served.get(each, 0)):
             turns.setdefault(self._shard_of(channel), []).append(channel)
         for shard, names in turns.items():
-            pokes = self._pokes
             answer = await self._ask(shard, names, slots, durable)
             if answer is None:
                 continue
-            if answer[2] and pokes == self._pokes:
-                self._expect_poke(names, answer[0])
             count = self._store(names, answer)
             slots -= count
             if count:
@@ -286,24 +272,10 @@ class Queues:
             return None
         return answer
 
-    def _expect_poke(self, channels: Collection[str], due: int) -> None:
-        """The shard will tell this node of the next message."""
-        seconds = min(_POLL, due / 1000) if due >= 0 else _POLL
-        until = asyncio.get_running_loop().time() + seconds
-        self._told_until.update(dict.fromkeys(channels, until))
-
-    def _told_for(self, channels: Collection[str]) -> float:
-        """Return seconds for which this node need not ask, since it will be told of a message."""
-        told = self._told_until
-        if not all(each in told for each in channels):
-            return 0.0
-        until = min(told[each] for each in channels)
-        return max(0.0, until - asyncio.get_running_loop().time())
-
     def _store(self, channels: Collection[str], answer: list[Any]) -> int:
         """Keep what came; a message that no key opens is counted, and a durable one waits again."""
         count = 0
-        for channel, messages in zip(channels, answer[3:], strict=True):
+        for channel, messages in zip(channels, answer[2:], strict=True):
             letters = self._stock.get(channel) or deque()
             for each in messages:
                 is_kept = not isinstance(each, bytes) and bool(each[0])

@@ -23,6 +23,15 @@ _TURN = 0.002
 _BLOCK = 1_000
 """Milliseconds that the server waits for the first of them."""
 
+_DEFERRED = 20
+"""Milliseconds for which a commit may wait for more to commit."""
+
+_ENTRIES = 32
+"""Entries after which it waits no longer; a tenth of what the log may hold, if that is less."""
+
+_BYTES = 65_536
+"""Their size, likewise."""
+
 
 class Entry:
     """One entry of the log.
@@ -79,17 +88,30 @@ class Reader:
         link: The reader's own connection, which waits most of the time.
         registration: Of the node in the shard.
         owner: Who takes the entries.
+        log_capacity: Entries that may wait in the log.
+        log_bytes: Their size.
     """
 
-    def __init__(self, link: Link, registration: Registration, owner: Owner) -> None:
+    def __init__(
+        self,
+        link: Link,
+        registration: Registration,
+        owner: Owner,
+        log_capacity: int,
+        log_bytes: int,
+    ) -> None:
         self._link = link
         self._registration = registration
         self._owner = owner
+        self._entry_limit = min(_ENTRIES, log_capacity // 10)
+        self._byte_limit = min(_BYTES, log_bytes // 10)
         self._loop = asyncio.get_running_loop()
         self.last = "0-0"
         self._sequence = 0
         self._taken: Counter[str] = Counter()
+        self._entries = 0
         self._bytes = 0
+        self._commit_by = 0.0
         self._held: list[Entry] = []
         self._in_doubt = False
         self._is_away = False
@@ -103,7 +125,7 @@ class Reader:
         self.last = last
         self._sequence = int(last.partition("-")[2])
         self._taken.clear()
-        self._bytes = 0
+        self._entries = self._bytes = 0
         self._held.clear()
         self._in_doubt = False
         self._uncommitted.clear()
@@ -195,7 +217,8 @@ class Reader:
         if commit is not None:
             commands.append(command_of(COMMIT, registration.key, commit))
         log = f"{registration.prefix}log:{registration.node}"
-        commands.append(("XREAD", "COUNT", COUNT, "BLOCK", _BLOCK, "STREAMS", log, self.last))
+        block = _DEFERRED if commit is None and self._entries else _BLOCK
+        commands.append(("XREAD", "COUNT", COUNT, "BLOCK", block, "STREAMS", log, self.last))
         async with link.guard(_BLOCK / 1000):
             await link.send(commands)
             answer: Any = await link.read() if commit is not None else None
@@ -214,10 +237,10 @@ class Reader:
         return True
 
     def _commit(self, *, always: bool = False) -> list[Argument] | None:
-        """Return the arguments of a commit, if there is anything to commit."""
+        """Return the arguments of a commit, if there is anything to commit that cannot wait."""
         registration = self._registration
         self._publishing = self._owner.books_to_publish()
-        if self.last == registration.committed and not self._publishing and not always:
+        if not (always or self._publishing or (self._entries and self._is_urgent())):
             return None
         arguments: list[Argument] = [
             *registration.head,
@@ -231,10 +254,22 @@ class Reader:
             arguments += (local, count)
         return arguments + self._publishing
 
+    def _is_urgent(self) -> bool:
+        """Return whether a commit cannot wait.
+
+        It makes room for direct messages, and releases events. Else it only shortens the log.
+        """
+        return (
+            bool(self._taken or self._held)
+            or self._entries >= self._entry_limit
+            or self._bytes >= self._byte_limit
+            or self._loop.time() >= self._commit_by
+        )
+
     def _committed(self) -> None:
         self._registration.committed = self.last
         self._taken.clear()
-        self._bytes = 0
+        self._entries = self._bytes = 0
         self._uncommitted.clear()
         if self._publishing:
             self._owner.books_published()
@@ -256,6 +291,9 @@ class Reader:
             self._skip_to(entry.sequence - 1)
             self._sequence = entry.sequence
             self.last = id.decode()
+            if not self._entries:
+                self._commit_by = began + _DEFERRED / 1000
+            self._entries += 1
             self._bytes += len(data)
             if entry.kind == b"D":
                 self._taken[entry.head[0]] += 1

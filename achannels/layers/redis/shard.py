@@ -85,7 +85,7 @@ class Shard:
             self._registered,
             lambda: keeper.renewed(self),
         )
-        self.reader = Reader(log, self.registration, self)
+        self.reader = Reader(log, self.registration, self, log_capacity, log_bytes)
         self.sender = Sender(
             place.name, commands, self.registration, timing.send_timeout, log_capacity, log_bytes
         )

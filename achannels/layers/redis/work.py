@@ -118,7 +118,11 @@ class RedisWork(RedisIntake):
             self._check_receivable(names)
             self._receivable = {names}
         if self._is_open and asyncio.get_running_loop() is self._home.loop:
-            letter = await self._take(names, slots, durable)
+            letter = self._queues.pop(names)
+            if letter is not None:
+                self._remember(letter)
+            else:
+                letter = await self._take(names, slots, durable)
         else:
             letter = await self._run(lambda: self._take(names, slots, durable), self._untake)
         return self._as_taken(letter)

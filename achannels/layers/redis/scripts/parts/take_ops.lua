@@ -63,11 +63,12 @@ end
 local function take_some(channel, slots, durable, lease, incs, messages)
     local wanted = #messages + slots
     while #messages < wanted do
-        local elements = redis.call('LPOP', P .. 'q:' .. channel, wanted - #messages)
-        if not elements then return false end
+        local asked = wanted - #messages
+        local elements = redis.call('LPOP', P .. 'q:' .. channel, asked) or {}
         for _, element in ipairs(elements) do
             messages[#messages + 1] = hand_over(channel, element, durable, lease, incs)
         end
+        if #elements < asked then return false end
     end
     return true
 end
@@ -75,11 +76,10 @@ end
 -- Take: free slots, lease in milliseconds, 1 if others of the caller wait too, the caller's incarnations in all
 -- shards, then for each channel its name and "1" if its consumer is durable, "0" if it is not, "" if nothing is known of it.
 -- Channels take turns.
--- Answer: milliseconds until the next is due, or -1; 1 if more wait; 1 if none waits and the caller will be told of the next;
---         then for each channel its messages
+-- Answer: milliseconds until the next is due, or -1; 1 if more wait; then for each channel its messages
 function ops.T(slots, lease, others, incs, ...)
     local wanted = {...}
-    local answer = {-1, 0, 0}
+    local answer = {-1, 0}
     local open = {}
     local free = tonumber(slots)
     for i = 1, #wanted, 2 do
@@ -98,7 +98,7 @@ function ops.T(slots, lease, others, incs, ...)
     while free > 0 and #open > 0 do
         local still, share = {}, math.max(1, math.floor(free / #open))
         for _, i in ipairs(open) do
-            local messages = answer[3 + (i + 1) / 2]
+            local messages = answer[2 + (i + 1) / 2]
             local before = #messages
             if free > 0 and take_some(wanted[i], math.min(share, free), wanted[i + 1] == '1', lease, incs, messages) then
                 still[#still + 1] = i
@@ -113,9 +113,7 @@ function ops.T(slots, lease, others, incs, ...)
             if redis.call('LLEN', P .. 'q:' .. wanted[i]) > 0 then answer[2] = 1 end
         end
     end
-    -- Who took one message and has room for more waits for the next: it need not ask again to be told.
-    if taken == 0 or others == '1' or taken == 1 and free > 0 then
-        answer[3] = free > 0 and 1 or 0
+    if taken == 0 or others == '1' then
         for i = 1, #wanted, 2 do
             redis.call('SADD', P .. 'w:' .. wanted[i], NODE)
             redis.call('SADD', P .. 'nw:' .. NODE, wanted[i])
