@@ -28,6 +28,12 @@ async def join(message: Message) -> None:
     await message.reply_channel.send({"accept": True})
 
 
+async def join_alone(message: Message) -> None:
+    """Become the only member of a group, then be accepted."""
+    await Group(message.reply_channel.name.partition("!")[2]).add(message.reply_channel)
+    await message.reply_channel.send({"accept": True})
+
+
 async def publish(message: Message) -> None:
     """Send a text to the members as often as its first four digits say."""
     text = message["text"]
@@ -54,6 +60,7 @@ group = Application(
         route("websocket.receive", publish, path="control/"),
     ]
 )
+own_groups = Application([route("websocket.connect", join_alone, path="member/")])
 sync_echo = Application(
     [
         route("websocket.receive", sync_reply, path="def/"),

@@ -1,4 +1,4 @@
-"""achannels over Redis: the group of `benchmarks.apps.ours` between processes."""
+"""achannels over Redis: the groups of `benchmarks.apps.ours` between processes."""
 
 import os
 
@@ -8,10 +8,13 @@ from achannels.layers.redis import RedisLayer
 from benchmarks.apps import ours
 from benchmarks.redis_case import URL
 
+layer = RedisLayer([os.environ[URL]])
+
 group = Application(
     [
         route("websocket.connect", ours.join, path="member/"),
         route("websocket.receive", ours.publish, path="control/"),
     ],
-    layer=RedisLayer([os.environ[URL]]),
+    layer=layer,
 )
+own_groups = Application([route("websocket.connect", ours.join_alone, path="member/")], layer=layer)

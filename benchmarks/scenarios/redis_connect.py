@@ -8,6 +8,8 @@ from benchmarks.redis_case import RedisCase, Site
 from benchmarks.scenarios import connect, fanout, redis_fanout
 
 MEMORY = Peer("achannels in memory", fanout.OURS.app)
+OWN_GROUPS_IN_MEMORY = Peer("achannels in memory", "benchmarks.apps.ours:own_groups")
+OWN_GROUPS = Peer("achannels", "benchmarks.apps.ours_redis:own_groups")
 
 
 @asynccontextmanager
@@ -19,15 +21,20 @@ async def session(site: Site, peer: Peer) -> AsyncIterator[Turn]:
 
 
 def cases() -> list[RedisCase]:
-    """Return the one case."""
+    """Return the case with one group for all, and the one with a group for each."""
+    everybody = (MEMORY, redis_fanout.OURS, redis_fanout.CORE, redis_fanout.PUBSUB)
     return [
         RedisCase(
-            name="redis crowd",
-            title=f"{connect.CROWD} connects at once, each joins the group",
+            name=name,
+            title=f"{connect.CROWD} connects at once, each joins {which}",
             metric=connect.ACCEPTED,
             columns=(connect.ELAPSED,),
-            peers=(MEMORY, redis_fanout.OURS, redis_fanout.CORE, redis_fanout.PUBSUB),
+            peers=peers,
             session=session,
             once=True,
+        )
+        for name, which, peers in (
+            ("redis crowd", "the same group", everybody),
+            ("redis crowd own", "a group of its own", (OWN_GROUPS_IN_MEMORY, OWN_GROUPS)),
         )
     ]
