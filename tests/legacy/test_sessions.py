@@ -386,6 +386,7 @@ def test_a_waiting_channel_that_is_full_says_what_is_lost() -> None:
 # On async def.
 
 
+@pytest.mark.django_db
 async def test_they_work_on_async_def() -> None:
     from achannels.channel import Channel
 

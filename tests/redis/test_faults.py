@@ -300,6 +300,7 @@ async def test_ordinary_channels_are_in_their_groups_again(
         await a.group_add("all", channel)
     await a.group_discard("all", "left")
     await asyncio.to_thread(own_server.restart_empty)
+    await until_accepted(a)
     await until_accepted(b)
     assert await b.group_channels("all") == {"work"}
     await b.group_send("all", {"x": 1})

@@ -15,6 +15,7 @@ import pytest
 
 from achannels import Group, Message, route
 from achannels.asgi import Application
+from achannels.exceptions import LayerUnavailable
 from achannels.home.node import WorkerNode
 from achannels.home.running import channels_of
 from achannels.layers.redis import RedisLayer
@@ -80,6 +81,14 @@ class Site:
         await self.stack.enter_async_context(self.interface)
 
     async def start_worker(self) -> None:
+        """Start a worker; one whose first connection is cut ends, and is started again."""
+        while True:
+            try:
+                return await self._start_worker()
+            except LayerUnavailable:
+                continue
+
+    async def _start_worker(self) -> None:
         layer = await self._make()
         application = Application(self.routing, layer=layer)
         application._layer = layer
@@ -211,9 +220,11 @@ async def test_restarting_workers_while_connections_are_cut(
                 proxy.cut()
 
         cutting = asyncio.create_task(cut())
-        await site.restart()
-        cutting.cancel()
-        await asyncio.wait([cutting])
+        try:
+            await site.restart()
+        finally:
+            cutting.cancel()
+            await asyncio.wait([cutting])
 
     async with running(lambda: layer(proxy.url)) as site:
         site.check(await under_load(site, both))
