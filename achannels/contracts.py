@@ -286,7 +286,7 @@ class DeadLetter:
 
     Attributes:
         id: For `requeue`.
-        content: As it was sent.
+        content: As it was sent; empty where the layer cannot read it, of which `reason` tells.
         attempts: How often it was tried.
         failed_at: When it was given up, aware, UTC.
         reason: The error of the last attempt.

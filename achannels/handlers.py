@@ -170,14 +170,14 @@ async def flush(sends: Iterable[Call], name: str, timeout: float) -> None:
     Args:
         sends: What was collected.
         name: Of the consumer.
-        timeout: Seconds that each may wait for room in its channel.
+        timeout: Seconds that they may wait for room in their channels, all together.
     """
-    for send in sends:
-        await _carry_out(send, name, timeout)
-
-
-async def _carry_out(send: Call, name: str, timeout: float) -> None:
     deadline = asyncio.get_running_loop().time() + timeout
+    for send in sends:
+        await _carry_out(send, name, deadline)
+
+
+async def _carry_out(send: Call, name: str, deadline: float) -> None:
     while True:
         try:
             await send()

@@ -105,7 +105,8 @@ def consumer(
         durable: Handle each message until it succeeded or was given up (background channels).
         retries: How often a durable message is tried again after its first attempt failed.
         backoff: Seconds before each retry; of several, the last one repeats.
-        timeout: Seconds that one call of an `async def` consumer may take.
+        timeout: Seconds that one call may take in a worker; then it failed with `TimeoutError`. The
+            thread of a `def` consumer cannot be stopped: its call fails when it has returned.
         concurrency: How many messages of its channels are handled at once in one node.
         overflow: What happens when a group sends to a full outbox: `"close"` (code 1013),
             `"drop_oldest"` or `"drop_new"`.

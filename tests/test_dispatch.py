@@ -16,7 +16,7 @@ from achannels.consumers import AsyncConsumer, AsyncWebsocketConsumer
 from achannels.consumers.sync import SyncConsumer
 from achannels.consumers.threads import Threads
 from achannels.dispatch import Dispatcher, log_error
-from achannels.exceptions import ConfigurationError, InvalidContent, NotLoaded
+from achannels.exceptions import ChannelFull, ConfigurationError, InvalidContent, NotLoaded
 from achannels.layers.memory import MemoryLayer
 from achannels.routing import Router, Routing
 from achannels.sessions import channel_session, http_session
@@ -461,6 +461,28 @@ async def test_a_collected_send_that_finds_no_room_in_time_is_logged(
     assert "sends was dropped: channel 'named' is full" in record.getMessage()
     assert await layer.receive("named") == {"n": 1}
     assert await layer.receive("other") == {"n": 3}
+
+
+async def test_all_collected_sends_wait_for_room_no_longer_than_one(
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    class Full(MemoryLayer):
+        async def send(self, channel: str, *args: Any, **kwargs: Any) -> None:
+            tries.append(channel)
+            raise ChannelFull(channel, 1)
+
+    monkeypatch.setattr(handlers, "FULL_RETRY", 0.02)
+    layer = Full()
+
+    def sends(message: sync.Message) -> None:
+        for name in ("first", "second", "third"):
+            sync.Channel(name, channel_layer=layer).send({})
+
+    await handle(make([route("news", sends)], send_timeout=0.01))
+    assert len(errors(caplog.records, "achannels.consumer")) == 3
+    assert tries == ["first", "first", "second", "third"]
 
 
 async def test_an_error_is_raised_after_the_sends(make: Make) -> None:

@@ -10,6 +10,9 @@ from achannels.types import ASGIApplication, Event, Receive, Scope, Send
 
 logger = logging.getLogger("achannels.server")
 
+_PATIENCE = 1.0
+"""Seconds that another application may take to return after its last answer."""
+
 
 class Context(Protocol):
     """Something that is entered and left."""
@@ -67,16 +70,20 @@ class _Other:
         self._task = asyncio.get_running_loop().create_task(self._run())
         answer = await self._ask("lifespan.startup")
         if answer is not None and answer["type"] == "lifespan.startup.failed":
+            await self._end(self._task)
             raise RuntimeError(answer.get("message") or "an inner application did not start")
 
     async def __aexit__(self, *exc_info: object) -> None:
         answer = await self._ask("lifespan.shutdown")
         if self._task is not None:
-            await asyncio.wait([self._task], timeout=1.0)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await self._end(self._task)
         if answer is not None and answer["type"] == "lifespan.shutdown.failed":
             raise RuntimeError(answer.get("message") or "an inner application did not stop cleanly")
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        await asyncio.wait([task], timeout=_PATIENCE)
+        task.cancel()
+        await asyncio.wait([task])
 
     async def _run(self) -> None:
         await self._app(self._scope, self._to_app.get, self._from_app.put)

@@ -76,6 +76,7 @@ class Node:
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
         self._emptied: asyncio.Future[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         nodes.add(self)
         self.channels = {
             name: Channel(name, channel_layer=layer)
@@ -133,9 +134,15 @@ class Node:
     async def stop(self) -> None:
         """Close all sockets with 1012, run their disconnect handlers, finish what is in hand.
 
-        Returns within `drain_timeout`, a little more when handlers have to be cancelled.
+        Returns within `drain_timeout`, a little more when handlers have to be cancelled. Who calls
+        it meanwhile waits for the same end.
         """
-        self.draining = True
+        if self._stopping is None:
+            self.draining = True
+            self._stopping = self.loop.create_task(self._stop(), name="achannels stop")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         deadline = self.loop.time() + self.settings.drain_timeout
         await self._end_running()
         await self._close_sockets(deadline)

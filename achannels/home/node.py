@@ -69,11 +69,8 @@ class WorkerNode(Node):
         self.worker = Worker(self.dispatcher, self.layer, self.listens_on, self._concurrency, adopt)
         self._run_worker(self.worker)
 
-    async def stop(self) -> None:
-        """Take no more, finish what is in hand, and hand all sockets back.
-
-        Returns within `drain_timeout`, a little more when handlers have to be cancelled.
-        """
+    async def _stop(self) -> None:
+        """Take no more, finish what is in hand, and hand all sockets back."""
         homes, worker, timeout = self._homes, self.worker, self.settings.drain_timeout
         if homes is not None:
             await self._end_running()
@@ -82,7 +79,7 @@ class WorkerNode(Node):
                 ending.append(worker.stop(timeout))
             await asyncio.gather(*ending)
             await homes.close()
-        await super().stop()
+        await super()._stop()
 
 
 def left(

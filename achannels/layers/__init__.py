@@ -245,6 +245,7 @@ class BaseLayer:
     def __init__(self) -> None:
         self._home = Home(self._moved, self._begin)
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
         self._begin()
 
     @property
@@ -270,11 +271,15 @@ class BaseLayer:
     async def aclose(self) -> None:
         """Close the layer: waiting receives raise `LayerClosed`, and so does all that follows.
 
-        A group send that goes on reaches its members before. Idempotent.
+        A group send that goes on reaches its members before. Idempotent; a caller that is
+        cancelled meanwhile does not stop it.
         """
+        here = asyncio.get_running_loop()
         if not self._closed:
             self._closed = True
-            await self._home.call(self._close)
+            self._closing = here.create_task(self._home.call(self._close))
+        if self._closing is not None and self._closing.get_loop() is here:
+            await asyncio.shield(self._closing)
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -13,6 +13,7 @@ from typing import Any
 
 from achannels import message as awaited
 from achannels.dispatch import is_async, name_of
+from achannels.django.db import close_old_connections
 from achannels.exceptions import ChannelFull, ConsumeLater, DenyConnection, LayerClosed
 from achannels.legacy.asgi import ChannelLayerWrapper
 from achannels.legacy.message import Message, pending_message_store
@@ -146,8 +147,11 @@ class Worker:
         if is_async(consumer):
             there = awaited.Message(message.content, message._channel, message._reply)
             hand_over(self.channel_layer.layer, lambda: consumer(there, **kwargs))
-        else:
+            return
+        try:
             run_consumer(consumer, message, kwargs, type(self), environ={})
+        finally:
+            close_old_connections()
 
     def _deny(self, message: Message) -> None:
         if message.channel.name == "websocket.connect":

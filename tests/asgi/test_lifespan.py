@@ -177,6 +177,24 @@ async def test_an_inner_application_that_fails_to_start_fails_the_start() -> Non
             pass
 
 
+async def test_an_inner_application_that_lingers_after_it_failed_is_ended() -> None:
+    steps: list[str] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await send({"type": "lifespan.startup.failed", "message": "no database"})
+            await asyncio.Event().wait()
+        finally:
+            steps.append("ended")
+
+    app = Application([route("websocket.receive", receive)], http=inner)
+    with pytest.raises(RuntimeError, match="no database"):
+        async with Node(app):
+            pass
+    assert steps == ["ended"]
+
+
 async def test_an_inner_application_that_fails_to_stop_is_told_to_the_server() -> None:
     app = Application([route("websocket.receive", receive)], http=Inner(fails_at="shutdown"))
     send = RecordingSend()

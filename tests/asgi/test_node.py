@@ -165,6 +165,26 @@ async def test_a_node_that_was_stopped_is_none_of_the_nodes_any_more() -> None:
     assert [*states, (node in nodes, node.stopped)] == [(True, False), (False, True)]
 
 
+async def test_who_stops_it_meanwhile_waits_for_the_same_end() -> None:
+    app = Application([route("work", echo)])
+    async with app:
+        node = await node_of(app)
+        order: list[str] = []
+
+        async def rest() -> None:
+            await asyncio.sleep(0.01)
+            order.append("finished")
+
+        node.run_beside(rest())
+        first, second = (asyncio.create_task(node.stop()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        assert (order, node.stopped) == (["finished"], True)
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
 async def test_stopping_twice_does_nothing() -> None:
     app = Application([route("work", echo)])
     async with app:

@@ -15,6 +15,7 @@ from achannels.legacy.asgi import ChannelLayerWrapper
 from achannels.legacy.channel import Channel
 from achannels.legacy.exceptions import WebsocketCloseException
 from achannels.legacy.facade import LayerFacade
+from achannels.legacy.message import pending_message_store
 from achannels.legacy.routing import route
 from achannels.legacy.worker import Worker, WorkerGroup
 
@@ -104,6 +105,29 @@ def test_an_error_is_logged_and_what_was_sent_leaves(
     there.done()
     assert "Error processing message with consumer tests.legacy.test_worker." in caplog.text
     assert "ValueError: no" in caplog.text
+
+
+def test_connections_that_are_done_are_closed_before_sends_leave(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    flush = pending_message_store.send_and_flush
+
+    def flushed() -> None:
+        steps.append("sent")
+        flush()
+
+    monkeypatch.setattr(module, "close_old_connections", lambda: steps.append("closed"))
+    monkeypatch.setattr(pending_message_store, "send_and_flush", flushed)
+
+    def consumer(message: Any) -> None:
+        Channel("back", channel_layer=message.channel_layer).send({})
+        raise ValueError("broken")
+
+    it = bench(route("work", consumer))
+    it.send("work")
+    it.received()
+    assert steps[:2] == ["closed", "sent"]
 
 
 def test_a_message_without_a_route_is_logged(

@@ -291,6 +291,21 @@ async def test_a_server_that_comes_back_empty_is_noticed_by_everyone(
     await balanced(a, b, c)
 
 
+async def test_a_blocked_loop_is_no_silent_server(server: Server, layer: MakeLayer) -> None:
+    """What the server answered meanwhile is read, however late."""
+    a = await layer(server.url, send_timeout=0.1)
+    loop = asyncio.get_running_loop()
+    await a.group_send("all", {})
+    for _ in range(5):
+        sending = asyncio.create_task(a.group_send("all", {}))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        blocked = loop.time() + 0.3
+        while loop.time() < blocked:
+            pass
+        await sending
+
+
 async def test_ordinary_channels_are_in_their_groups_again(
     own_server: Server, layer: MakeLayer, through: Through
 ) -> None:
@@ -316,6 +331,21 @@ async def test_a_node_whose_connections_have_died_still_leaves_at_once(
     inbox = Connection(b)
     await b.group_add("news", inbox.channel)
     proxy.cut()
+    await b.aclose()
+    assert await a.group_channels("news") == set()
+
+
+async def test_a_close_that_is_cancelled_ends_all_the_same(
+    server: Server, layer: MakeLayer, through: Through
+) -> None:
+    a = await layer(server.url)
+    b = await layer((await through(server)).url)
+    await b.group_add("news", Connection(b).channel)
+    closing = asyncio.create_task(b.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
     await b.aclose()
     assert await a.group_channels("news") == set()
 

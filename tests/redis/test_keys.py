@@ -96,3 +96,19 @@ async def test_a_durable_message_waits_for_someone_who_can_read_it(
     assert taken.content == {"n": 1}
     await stranger.settle(taken)
     assert (await stranger.statistics())["pending"] == 0
+
+
+async def test_a_dead_letter_that_nobody_here_can_read_is_listed_without_its_content(
+    layer: MakeLayer, server: Server
+) -> None:
+    stranger = await layer(server.url, symmetric_encryption_keys=[OLD])
+    reader = await layer(server.url, symmetric_encryption_keys=[NEW])
+    for each in (stranger, reader):
+        await each.send("work", {"by": each.node}, durable=True)
+        taken = await asyncio.wait_for(each.take(["work"]), 5)
+        await each.settle(taken, dead="no")
+    one, other = await reader.dead_letters("work")
+    assert (one.content, other.content) == ({}, {"by": reader.node})
+    assert one.reason.startswith("no (not shown here: the message was written with none of")
+    assert await reader.requeue("work", one.id)
+    assert (await asyncio.wait_for(stranger.take(["work"]), 5)).content == {"by": stranger.node}

@@ -17,6 +17,9 @@ try:  # ten times as fast as the client library's own
 except ImportError:
     _pack = None
 
+LAST_LOOK = 0.05
+"""Seconds beyond the timeout, for an answer that is there already."""
+
 Argument = bytes | str | int
 """What a command is made of."""
 
@@ -114,8 +117,13 @@ class Link:
             Unsettled: The connection was lost, or no answer came in time.
         """
         try:
-            async with asyncio.timeout(self._timeout + patience):
-                yield
+            async with asyncio.timeout(None) as limit:
+                loop = asyncio.get_running_loop()
+                timer = loop.call_later(self._timeout + patience, _last_look, loop, limit)
+                try:
+                    yield
+                finally:
+                    timer.cancel()
         except LOST as error:
             await self.drop()
             raise Unsettled(str(error) or f"no answer within {self._timeout} s") from error
@@ -172,9 +180,14 @@ class Link:
             await connection.disconnect()
 
 
+def _last_look(loop: asyncio.AbstractEventLoop, limit: asyncio.Timeout) -> None:
+    """Let what is in the socket be read: the loop may have been blocked longer than the timeout."""
+    limit.reschedule(loop.time() + LAST_LOOK)
+
+
 def command_of(script: Script, key: str, arguments: Sequence[Argument]) -> tuple[Argument, ...]:
     """Return the command that runs a script."""
     return ("EVALSHA", script.sha, 1, key, *arguments)
 
 
-__all__ = ["ELSEWHERE", "LOST", "Argument", "Link", "Unsettled", "command_of"]
+__all__ = ["ELSEWHERE", "LAST_LOOK", "LOST", "Argument", "Link", "Unsettled", "command_of"]

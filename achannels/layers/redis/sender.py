@@ -10,7 +10,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from achannels.exceptions import LayerUnavailable
 from achannels.layers.redis.batches import Batch, Batches, Operation, Outcome
-from achannels.layers.redis.link import ELSEWHERE, Argument, Link, Unsettled
+from achannels.layers.redis.link import ELSEWHERE, LAST_LOOK, Argument, Link, Unsettled
 from achannels.layers.redis.lua import batch_script
 from achannels.layers.redis.registration import Backoff, Registration
 
@@ -94,7 +94,7 @@ class Sender:
                 self._wake.set_result(None)
             self._wake = None
         if self._timer is None and not patient:
-            self._timer = self._loop.call_at(deadline, self._check_deadlines)
+            self._timer = self._loop.call_at(deadline, self._deadline_came)
         return operation.future
 
     async def run(self) -> None:
@@ -183,13 +183,17 @@ class Sender:
         if not isinstance(error, RedisError):
             await self._link.drop()
 
-    def _check_deadlines(self) -> None:
-        self._timer = None
+    def _deadline_came(self) -> None:
+        """Let what is in the socket be read first: the loop may have been blocked till now."""
         now = self._loop.time()
+        self._timer = self._loop.call_later(LAST_LOOK, self._check_deadlines, now)
+
+    def _check_deadlines(self, now: float) -> None:
+        self._timer = None
         self._batches.give_up(now, self._trouble)
         deadline = self._batches.next_deadline
         if deadline < math.inf:
-            self._timer = self._loop.call_at(max(deadline, now + 0.001), self._check_deadlines)
+            self._timer = self._loop.call_at(max(deadline, now + 0.001), self._deadline_came)
 
     def _explain(self, operation: Operation, outcome: Outcome, why: str) -> Exception:
         if outcome == "unknown":

@@ -12,6 +12,7 @@ from achannels.contracts import DeadLetter, Home, Taken
 from achannels.exceptions import ChannelFull, InvalidName
 from achannels.layers import several
 from achannels.layers.counters import DEAD_LETTERS
+from achannels.layers.redis.encryption import Undecipherable
 from achannels.layers.redis.intake import RedisIntake
 from achannels.layers.redis.letter import Letter
 from achannels.layers.redis.shard import Shard
@@ -208,13 +209,13 @@ class RedisWork(RedisIntake):
     def _read_letter(self, id: str, letter: bytes) -> DeadLetter:
         attempts, failed_at, length, rest = letter.split(b" ", 3)
         size = int(length)
-        return DeadLetter(
-            id,
-            Encoded(self._decrypt(rest[size:])).decode(),
-            int(attempts),
-            datetime.fromtimestamp(int(failed_at) / 1000, UTC),
-            rest[:size].decode(),
-        )
+        reason = rest[:size].decode()
+        try:
+            content = Encoded(self._decrypt(rest[size:])).decode()
+        except Undecipherable as error:
+            content, reason = {}, f"{reason} (not shown here: {error})"
+        at = datetime.fromtimestamp(int(failed_at) / 1000, UTC)
+        return DeadLetter(id, content, int(attempts), at, reason)
 
     async def requeue(self, channel: str, id: str) -> bool:
         """Send a dead letter again as a first attempt; `False` if there is none of that id.
