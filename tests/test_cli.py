@@ -1,11 +1,17 @@
 """The command `achannels`."""
 
+import asyncio
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from achannels.asgi import Application
 from achannels.cli import load, main
 from achannels.exceptions import ConfigurationError
+from achannels.home import running
 
 APPLICATION = """
 from achannels import route
@@ -64,3 +70,22 @@ def test_a_wrong_concurrency_is_said(count: str, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         main(["worker", "worked:application", f"--concurrency={count}"])
     assert "no int from 1 up" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("installed", "loop"), [(True, "uvloop"), (False, "asyncio")])
+def test_a_worker_runs_on_uvloop_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, installed: bool, loop: str
+) -> None:
+    if not installed:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    elif find_spec("uvloop") is None:
+        pytest.skip("uvloop is not here: there is none for this platform")
+    loops: list[str] = []
+
+    async def run(application: Application, started: Callable[[], None]) -> None:
+        loops.append(type(asyncio.get_running_loop()).__module__.partition(".")[0])
+
+    monkeypatch.setattr(running, "MemoryLayer", ())  # it is not refused here
+    monkeypatch.setattr(running, "_run", run)
+    running.run_worker(load("worked:application"))
+    assert loops == [loop]

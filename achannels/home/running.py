@@ -1,6 +1,7 @@
 """Run a worker in this process until a signal ends it."""
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -31,7 +32,7 @@ def run_worker(
 ) -> None:
     """Run the consumers of an application until SIGTERM or SIGINT, then hand everything over.
 
-    A second signal ends it at once.
+    On uvloop where that is installed. A second signal ends it at once.
 
     Args:
         application: Whose routing says what there is.
@@ -57,7 +58,8 @@ def run_worker(
         concurrency=concurrency or application.settings.concurrency,
         http=application.http,
     )
-    asyncio.run(_run(application, lambda: on_start(channels) if on_start is not None else None))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_run(application, lambda: on_start(channels) if on_start is not None else None))
 
 
 def channels_of(
@@ -72,6 +74,16 @@ def channels_of(
     if application.http is not None:
         channels.add("http.request")
     return left(channels, only, exclude)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's where it is installed, as uvicorn does, otherwise asyncio's own."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def _run(application: Application, started: Callable[[], None]) -> None:

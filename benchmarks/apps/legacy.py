@@ -40,10 +40,10 @@ def reply_in_order(message: Any) -> None:
     message.reply_channel.send({"text": message["text"]})
 
 
-echo = Application(
-    [
-        route("websocket.receive", reply, path="^/plain/"),
-        route("websocket.receive", reply_with_session, path="^/session/"),
-        route("websocket.receive", reply_in_order, path="^/order/"),
-    ]
-)
+ROUTING = [
+    route("websocket.receive", reply, path="^/plain/"),
+    route("websocket.receive", reply_with_session, path="^/session/"),
+    route("websocket.receive", reply_in_order, path="^/order/"),
+]
+
+echo = Application(ROUTING)
