@@ -126,6 +126,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
+            self.dispatcher.threads.abandon()
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
         for task in self._tasks:
             logger.error("the worker stopped while %s was still handled", task.get_name())

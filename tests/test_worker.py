@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import pytest
@@ -539,9 +539,8 @@ async def test_what_does_not_end_in_time_is_cancelled_and_accounted_for(
 
 
 async def test_a_thread_that_does_not_end_is_left_behind(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(worker, "_LAST_WORDS", 0.01)
     layer, began, go = MemoryLayer(), threading.Event(), threading.Event()
 
     def hang(message: sync.Message) -> None:
@@ -555,12 +554,38 @@ async def test_a_thread_that_does_not_end_is_left_behind(
     running.cancel()
     await asyncio.wait([running])
     await made.stop(0.0)
+    assert made.busy == 0
+    [record] = errors(caplog.records, "achannels.worker")
+    assert record.getMessage().endswith("hang was cancelled with a message on work")
+    assert_balanced(await layer.statistics())
+    go.set()
+    made.dispatcher.threads.close()
+
+
+async def test_a_consumer_that_will_not_be_cancelled_is_left_behind(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_LAST_WORDS", 0.01)
+    layer, began, go = MemoryLayer(), asyncio.Event(), asyncio.Event()
+
+    async def hang(message: Message) -> None:
+        began.set()
+        while not go.is_set():
+            with suppress(asyncio.CancelledError):
+                await go.wait()
+
+    made = make_worker([route("work", hang)], layer)
+    running = asyncio.create_task(made.run())
+    await layer.send("work", {})
+    await began.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    await made.stop(0.0)
     [record] = errors(caplog.records, "achannels.worker")
     assert record.getMessage() == "the worker stopped while achannels work was still handled"
     assert made.busy == 1
     go.set()
     await until(lambda: made.busy == 0)
-    made.dispatcher.threads.close()
     assert_balanced(await layer.statistics())
 
 

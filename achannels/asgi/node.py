@@ -139,11 +139,11 @@ class Node:
         """
         if self._stopping is None:
             self.draining = True
-            self._stopping = self.loop.create_task(self._stop(), name="achannels stop")
+            deadline = self.loop.time() + self.settings.drain_timeout
+            self._stopping = self.loop.create_task(self._stop(deadline), name="achannels stop")
         await asyncio.shield(self._stopping)
 
-    async def _stop(self) -> None:
-        deadline = self.loop.time() + self.settings.drain_timeout
+    async def _stop(self, deadline: float) -> None:
         await self._end_running()
         await self._close_sockets(deadline)
         if self.worker is not None:
@@ -152,6 +152,8 @@ class Node:
         await self._wait_emptied(max(0.0, deadline - self.loop.time()))
         for socket in list(self.sockets):
             socket.end(1012, now=True)
+        if self.sockets:
+            self.dispatcher.threads.abandon()
         await self._wait_emptied(_LAST_WORDS)
         if self.interface is not None:
             await self.interface.accepted(max(_LAST_WORDS, deadline - self.loop.time()))
@@ -159,6 +161,7 @@ class Node:
         if self.interface is not None:
             self.interface.close()
         self.handshakes.close()
+        self.dispatcher.threads.abandon()
         self.dispatcher.threads.close()
         self.stopped = True
         nodes.discard(self)

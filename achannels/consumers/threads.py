@@ -58,6 +58,7 @@ class Threads:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._started = 0
         self._running = 0
+        self._waiting: set[asyncio.Future[_Outcome]] = set()
 
     async def run(
         self, function: Callable[..., Any], *args: Any, **kwargs: Any
@@ -77,7 +78,7 @@ class Threads:
         """Call a function in a thread.
 
         A caller that is cancelled waits for the thread all the same, since a thread cannot be
-        stopped and the next event of its socket must not overtake it.
+        stopped and the next event of its socket must not overtake it; unless it is abandoned.
 
         Args:
             sends: Gets what the function sends, in order.
@@ -129,6 +130,15 @@ class Threads:
             self._jobs.put(None)
         self._started = 0
 
+    def abandon(self) -> None:
+        """Have nobody wait any longer for a thread that hangs: its call fails now.
+
+        The thread goes on. It is a daemon, so it does not keep the process from ending.
+        """
+        error = RuntimeError("it did not return in time; its thread goes on")
+        for future in self._waiting:
+            _answer(future, error)
+
     async def _to_the_end(self, context: Context, call: Callable[[], _Outcome]) -> _Outcome:
         if self._running > self._started and self._started < self.limit:
             self._started += 1
@@ -136,6 +146,7 @@ class Threads:
                 target=_work, args=(self._jobs,), name="achannels-consumer", daemon=True
             ).start()
         future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
         self._jobs.put((context, call, future))
         try:
             return await asyncio.shield(future)
@@ -144,6 +155,8 @@ class Threads:
                 with suppress(asyncio.CancelledError):  # it was told already
                     await asyncio.wait([future])
             raise
+        finally:
+            self._waiting.discard(future)
 
 
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
@@ -154,10 +167,15 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         except Exception as error:  # noqa: BLE001 - of what surrounds the call
             outcome = error
         try:
-            future.get_loop().call_soon_threadsafe(future.set_result, outcome)
+            future.get_loop().call_soon_threadsafe(_answer, future, outcome)
         except RuntimeError:
             logger.warning("a consumer returned after its event loop was closed")
         del job, context, call, future, outcome
+
+
+def _answer(future: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
 
 
 __all__ = ["Runner", "Threads", "set_hygiene", "set_runner"]

@@ -109,6 +109,8 @@ class Homes:
         for task in self._desk.running:
             logger.error("the worker stopped while %s was still handled", task.get_name())
             task.cancel()
+        if self._desk.running:
+            self.dispatcher.threads.abandon()
         await self._desk.emptied(_LAST_WORDS)
         if len(self._inboxes):
             logger.error("%d sockets could not be handed back", len(self._inboxes))

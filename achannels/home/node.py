@@ -69,17 +69,19 @@ class WorkerNode(Node):
         self.worker = Worker(self.dispatcher, self.layer, self.listens_on, self._concurrency, adopt)
         self._run_worker(self.worker)
 
-    async def _stop(self) -> None:
+    async def _stop(self, deadline: float) -> None:
         """Take no more, finish what is in hand, and hand all sockets back."""
-        homes, worker, timeout = self._homes, self.worker, self.settings.drain_timeout
+        homes, worker = self._homes, self.worker
+        timeout = max(0.0, deadline - self.loop.time())
         if homes is not None:
             await self._end_running()
             ending = [homes.drain(timeout)] if worker is not None else []
             if worker is not None:
                 ending.append(worker.stop(timeout))
+                self.worker = None
             await asyncio.gather(*ending)
             await homes.close()
-        await super()._stop()
+        await super()._stop(deadline)
 
 
 def left(

@@ -172,6 +172,36 @@ async def test_a_cancelled_caller_waits_for_its_thread(threads: Threads) -> None
     assert steps == ["function", "caller"]
 
 
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_nobody_waits_for_a_thread_that_is_abandoned(cancelled: bool) -> None:
+    before = workers()
+    threads, began, go = Threads(1), asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hang() -> None:
+        loop.call_soon_threadsafe(began.set)
+        go.wait(5)
+
+    calling = asyncio.create_task(threads.run(hang))
+    await began.wait()
+    if cancelled:
+        calling.cancel()
+        await asyncio.sleep(0)
+    threads.abandon()
+    if cancelled:
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+    else:
+        sends, error = await calling
+        assert sends == []
+        assert "did not return in time" in str(error)
+    [thread] = workers() - before
+    go.set()
+    threads.close()
+    await asyncio.to_thread(thread.join, 5)
+    await asyncio.sleep(0)  # its late answer harms nobody
+
+
 async def test_a_caller_that_is_cancelled_as_its_thread_ends_is_cancelled() -> None:
     threads, both = Threads(1), threading.Event()
     loop = asyncio.get_running_loop()

@@ -247,12 +247,13 @@ async def test_a_thousand_sockets_have_their_disconnect_in_one_process_over_redi
     assert output.count("disconnect 1012\n") == MANY
 
 
+@pytest.mark.parametrize("how", ["hang", "block"])
 async def test_a_handler_that_hangs_holds_no_worker_beyond_the_deadline(
-    world: dict[str, str], interface: Server, worker: Start
+    world: dict[str, str], interface: Server, worker: Start, how: str
 ) -> None:
     world["DRAIN"] = "1"
     started = await asyncio.to_thread(worker)
-    async with connect(f"ws://127.0.0.1:{interface.port}/hang/") as socket:
+    async with connect(f"ws://127.0.0.1:{interface.port}/{how}/") as socket:
         await socket.send("1")
         assert await socket.recv() == "heard"
         began = time.monotonic()

@@ -50,9 +50,14 @@ async def test_sigterm_runs_every_disconnect_and_closes_with_1012(running: Serve
 
 
 @deadline(1)
-async def test_a_handler_that_hangs_holds_nobody_up_beyond_the_deadline(running: Server) -> None:
+@pytest.mark.parametrize("how", ["hang", "block"])
+async def test_a_handler_that_hangs_holds_nobody_up_beyond_the_deadline(
+    running: Server, how: str
+) -> None:
+    """Neither an `async def`, which is cancelled, nor a thread."""
+    running.calm = how != "block"  # the socket's consumer failed
     sockets = await come(running.port, 20)
-    await sockets[0].send("hang")
+    await sockets[0].send(how)
     assert await sockets[0].recv() == "heard"
     began = time.monotonic()
     output, found = await asyncio.gather(asyncio.to_thread(running.stop), codes(sockets))

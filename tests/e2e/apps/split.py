@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import sys
+import time
 
-from achannels import Group, Message, route, route_class
+from achannels import Group, Message, route, route_class, sync
 from achannels.asgi import Application
 from achannels.consumers import AsyncJsonWebsocketConsumer
 from achannels.layers.redis import RedisLayer
@@ -48,6 +49,11 @@ async def hang(message: Message) -> None:
     await asyncio.sleep(3600)
 
 
+def block(message: sync.Message) -> None:
+    message.reply_channel.send({"text": "heard"}, immediately=True)
+    time.sleep(3600)
+
+
 async def hello(message: Message) -> None:
     body = await message.body()
     await message.reply_channel.send(
@@ -68,6 +74,7 @@ application = Application(
         route("websocket.disconnect", disconnect, path="echo/"),
         route_class(Counter, path="count/"),
         route("websocket.receive", hang, path="hang/"),
+        route("websocket.receive", block, path="block/"),
         route("http.request", hello, path="hello/"),
     ],
     layer=RedisLayer([os.environ["REDIS"]], prefix=os.environ["PREFIX"], lease=3.0),

@@ -1,10 +1,11 @@
-"""An application whose consumers tell what becomes of their sockets; `hang` never returns."""
+"""An application whose consumers tell what becomes of their sockets, and never return."""
 
 import asyncio
 import os
 import sys
+import time
 
-from achannels import Group, Message, route
+from achannels import Group, Message, route, sync
 from achannels.asgi import Application
 from achannels.layers.memory import MemoryLayer
 
@@ -19,6 +20,11 @@ async def receive(message: Message) -> None:
     await asyncio.sleep(3600)
 
 
+def block(message: sync.Message) -> None:
+    message.reply_channel.send({"text": "heard"}, immediately=True)
+    time.sleep(3600)
+
+
 async def disconnect(message: Message) -> None:
     sys.stdout.write(f"disconnect {message['code']}\n")
 
@@ -26,6 +32,7 @@ async def disconnect(message: Message) -> None:
 application = Application(
     [
         route("websocket.connect", connect),
+        route("websocket.receive", block, text="block"),
         route("websocket.receive", receive),
         route("websocket.disconnect", disconnect),
     ],
