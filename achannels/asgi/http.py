@@ -83,6 +83,7 @@ class Request:
         self._waiting = 0
         self._started = False
         self._answered = False
+        self._is_torn = False
         self._complete = asyncio.Event()
         self._moved = asyncio.Event()
 
@@ -129,7 +130,8 @@ class Request:
         return self._node.settings.outbox_capacity
 
     def gap(self, groups: list[str], reason: str, since: float) -> None:
-        """Do nothing: a request ends with its timeout at the latest."""
+        """Parts from elsewhere may be lost: from now on only a whole answer is taken."""
+        self._is_torn = self._is_torn or reason != "log_full"
 
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a part from the layer; see `achannels.contracts.Receiver`."""
@@ -142,6 +144,10 @@ class Request:
         except InvalidContent as error:
             logger.error("a message to %s was dropped: %s", self.channel_name, error)
             books.drop("rejected")
+            return True
+        if self._is_torn and (self._started or part.status is None):
+            books.drop("gone")
+            self._node.run_beside(self._abort(503, "a part of the answer was lost"))
             return True
         if self._waiting >= self.capacity:
             if group:
@@ -297,6 +303,16 @@ class Request:
                 }
             )
         )
+
+    async def _abort(
+        self, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
+    ) -> None:
+        """Answer instead of the consumer; an answer that has begun ends without its last part."""
+        if self._started and not self._complete.is_set():
+            self._body.left = True
+            self._complete.set()
+        elif not self._complete.is_set():
+            await self._answer(status, text, headers)
 
     async def _disconnected(self, connection: Connection, left: bool) -> None:
         content: Content = {"reply_channel": self.channel_name, "path": self._content["path"]}

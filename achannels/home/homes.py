@@ -172,7 +172,7 @@ class Homes:
             self._since[shard].add(self.relay.home(shard))
         for inbox in self._inboxes:
             if inbox.shard == shard:
-                inbox.kept.credit.reset()
+                inbox.kept.reset()
         self._inboxes.reset(shard)
 
     def fenced(self, shard: int) -> None:

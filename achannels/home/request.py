@@ -9,7 +9,7 @@ from achannels.asgi.body import BodyTooLarge
 from achannels.asgi.http import Part, answer_to
 from achannels.codec import Encoded
 from achannels.dispatch import log_error
-from achannels.exceptions import RequestAborted, RequestTimeout
+from achannels.exceptions import ChannelFull, RequestAborted, RequestTimeout
 from achannels.home.tenant import House, Tenant, content_of
 from achannels.split.inbox import Arrival, Inbox
 from achannels.types import ASGIApplication, Content, Event, Scope
@@ -41,9 +41,11 @@ class Inflow:
         self.lost = False
 
     def put(self, index: int, part: bytes, more: bool) -> None:
-        """A part has come."""
-        if index != self._index:
-            self.lost = True  # with the data of the layer's server
+        """A part has come; it may come twice, and one before it may never have come."""
+        if index > self._index:
+            self.lose()
+        if index != self._index or self.lost:
+            return
         self._index += 1
         self._received += len(part)
         self._parts.append(part)
@@ -55,16 +57,23 @@ class Inflow:
         self.gone = True
         self._changed.set()
 
+    def lose(self) -> None:
+        """What was on its way is lost with the data of the layer's server."""
+        self.lost = not self.complete
+        self._changed.set()
+
     async def next(self) -> bytes | None:
         """Return the next part; `None` after the last.
 
         Raises:
-            RequestAborted: The client left before it was complete.
+            RequestAborted: The client left before it was complete, or a part was lost.
         """
         while not self._parts:
             if self.complete:
                 return None
-            if self.gone or self.lost:
+            if self.lost:
+                raise RequestAborted("a part of the request was lost with the layer's data.")
+            if self.gone:
                 raise RequestAborted("the client left before its request was complete.")
             self._changed.clear()  # before it asks: the answer may be there before `say` returns
             if self._received >= self._allowed:
@@ -127,6 +136,8 @@ class RequestTenant(Tenant):
         super().__init__(homes, inbox, scope, gap=gap)
         self.patience = max(self.patience, homes.settings.stall_timeout)
         self._inflow: Inflow | None = None
+        self._turn = asyncio.Lock()
+        self._said = 0
 
     async def handle(self, arrival: Arrival) -> None:
         """Have the request answered, or its end noted."""
@@ -144,6 +155,23 @@ class RequestTenant(Tenant):
             self._inflow.leave()
         else:
             super().told(word, more)
+
+    def reset(self) -> None:
+        """The server lost its data, and perhaps a part of the body."""
+        super().reset()
+        if self._inflow is not None:
+            self._inflow.lose()
+
+    async def _say_reply(self, body: bytes) -> None:
+        """Say a part with its number, so that the interface misses one that is lost."""
+        async with self._turn:
+            number = self._said
+            self._said += 1
+            try:
+                await self.say("reply", body, number, timeout=self.patience)
+            except ChannelFull:
+                self._said = number
+                raise
 
     def prepare(self, content: Mapping[str, Any]) -> Encoded:
         """Check a part; callable from any thread."""

@@ -137,6 +137,10 @@ class Tenant:
         if word == "credit":
             self.credit.give(*more)
 
+    def reset(self) -> None:
+        """The server lost its data."""
+        self.credit.reset()
+
     # What a reply channel calls; see `achannels.contracts.Socket`.
 
     async def reply(self, content: Mapping[str, Any]) -> None:
@@ -164,7 +168,10 @@ class Tenant:
         if not await self.credit.wait(self.patience):
             raise ChannelFull(self.channel_name, REPLIES)
         self.credit.take(size)
-        await self.say("reply", prepared.body, timeout=self.patience)
+        await self._say_reply(prepared.body)
+
+    async def _say_reply(self, body: bytes) -> None:
+        await self.say("reply", body, timeout=self.patience)
 
     async def say(self, word: str, *more: Any, timeout: float | None = None) -> None:
         """Tell the interface something, after all that was said before.

@@ -26,6 +26,8 @@ class World:
     Attributes:
         hub: Keeps the messages of named channels that are no events of sockets.
         server: Has the rules of split mode.
+        answers: How many homes have sent.
+        lost: Which of them never arrive, counted from 1.
     """
 
     def __init__(self, *, capacity: int = 100, patience: float = 5.0) -> None:
@@ -33,6 +35,8 @@ class World:
         self.server = Server(capacity=capacity)
         self.patience = patience
         self.layers: dict[str, WorldLayer] = {}
+        self.answers = 0
+        self.lost: set[int] = set()
 
     def layer(self, **options: Any) -> "WorldLayer":
         """Return the layer of a new node."""
@@ -214,6 +218,9 @@ class WorldLayer(MemoryLayer):
             layer = self.world.layers.get(node)
             if not self.world.server.is_registered(me):
                 raise Void
+            self.world.answers += 1
+            if self.world.answers in self.world.lost:
+                return
             receiver = layer._attached.get(channel) if layer is not None else None
             books = layer.books if layer is not None else self.books
             if receiver is None:
@@ -240,6 +247,8 @@ class WorldLayer(MemoryLayer):
         """Notice that the server has forgotten this node."""
         lost_data = self.world.server.epoch != self._epoch
         self._register()
+        for receiver in list(self._attached.values()):
+            receiver.gap([], "layer_reset" if lost_data else "lease_lost", self.patience)
         if self._listener is not None:
             if lost_data:
                 self._listener.reset(0)

@@ -3,8 +3,12 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from achannels import Channel, Message, consumer, route
+from achannels.asgi import Application
 from achannels.exceptions import ChannelFull, RequestAborted
+from achannels.layers.memory import MemoryLayer
 from achannels.testing import HttpClient
 from achannels.types import Receive, Scope, Send
 from tests.split.layer import World
@@ -41,6 +45,12 @@ class Pages:
                     part = b"%d," % number + b"x" * 10_000
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                 await send({"type": "http.response.body", "body": b"end"})
+            case "/endless/":
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"0", "more_body": True})
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                self.left.set()
             case "/wait/":
                 await receive()
                 self.waits.set()
@@ -291,3 +301,97 @@ async def test_requests_answered_late_come_from_anywhere() -> None:
         await Channel(name, channel_layer=other.layer).send({"content": b"late"})
         assert (await exchange.response()).body == b"late"
         await other.layer.leave()
+
+
+async def in_three(message: Message) -> None:
+    headers = [[b"x-first", b"1"]]
+    first = {"status": 201, "headers": headers, "content": b"A", "more_content": True}
+    await message.reply_channel.send(first)
+    await message.reply_channel.send({"content": b"B", "more_content": True})
+    await message.reply_channel.send({"content": b"C"})
+
+
+async def test_an_answer_whose_beginning_is_lost_is_503() -> None:
+    async with site([route("http.request", in_three)]) as made:
+        made.world.lost = {1}
+        response = await HttpClient(made.interface).get("/")
+        assert (response.status, response.text) == (503, "a part of the answer was lost")
+
+
+async def test_an_answer_with_a_hole_is_never_complete() -> None:
+    async with site([route("http.request", in_three)]) as made:
+        made.world.lost = {2}
+        async with HttpClient(made.interface).stream("GET", "/") as exchange:
+            assert await exchange.started() == 201
+            with pytest.raises(AssertionError, match="no complete answer came, and the app"):
+                await exchange.response()
+            assert b"C" not in exchange._parts
+
+
+async def test_a_consumer_hears_of_an_answer_that_was_broken_off() -> None:
+    ended: asyncio.Queue[str] = asyncio.Queue()
+
+    async def disconnect(message: Message) -> None:
+        ended.put_nowait(message["path"])
+
+    routing = [route("http.request", in_three), route("http.disconnect", disconnect)]
+    async with site(routing) as made:
+        made.world.lost = {2}
+        async with HttpClient(made.interface).stream("GET", "/") as exchange:
+            assert await exchange.started() == 201
+            assert await ended.get() == "/"
+
+
+async def test_data_that_is_lost_during_an_upload_is_503() -> None:
+    raised: asyncio.Queue[str] = asyncio.Queue()
+    began = asyncio.Event()
+
+    async def upload(message: Message) -> None:
+        began.set()
+        try:
+            await message.body()
+        except RequestAborted as error:
+            raised.put_nowait(str(error))
+            raise
+
+    async with (
+        site([route("http.request", upload)]) as made,
+        HttpClient(made.interface).stream("POST", "/", None) as exchange,
+    ):
+        await began.wait()
+        made.world.lose_data()
+        assert await exchange.started() == 503
+        assert "lost" in await raised.get()
+
+
+async def test_data_that_is_lost_during_an_answer_ends_it() -> None:
+    pages = Pages()
+    async with (
+        site([], http=pages) as made,
+        HttpClient(made.interface).stream("GET", "/endless/") as exchange,
+    ):
+        assert await exchange.receive() == b"0"
+        made.world.lose_data()
+        with pytest.raises(AssertionError, match="no complete answer came, and the app"):
+            await exchange.response()
+        await pages.left.wait()
+
+
+async def test_a_late_answer_after_lost_data_has_to_be_whole() -> None:
+    names: asyncio.Queue[str] = asyncio.Queue()
+
+    async def wait(message: Message) -> None:
+        names.put_nowait(message.reply_channel.name)
+
+    layer = MemoryLayer()
+    application = Application([route("http.request", wait)], layer=layer)
+    answers: list[tuple[dict[str, Any], int]] = [
+        ({"content": b"x"}, 503),
+        ({"status": 200, "content": b"x"}, 200),
+    ]
+    for content, status in answers:
+        async with HttpClient(application).stream("GET", "/") as exchange:
+            name = await names.get()
+            layer._attached[name].gap([], "layer_reset", 1.0)
+            await Channel(name, channel_layer=layer).send(content)
+            assert await exchange.started() == status

@@ -108,6 +108,7 @@ class RemoteRequest(Request):
         self._parts: deque[tuple[Part | None, int]] = deque()
         self._writing = False
         self._was_put = False
+        self._next = (-1, 0)
 
     def _make_body(self, receive: Receive) -> Body:
         return RemoteBody(receive, self._max_size, self._node.settings.http_timeout)
@@ -124,20 +125,23 @@ class RemoteRequest(Request):
             return True
         return super().deliver(message, group=group)
 
+    def gap(self, groups: list[str], reason: str, since: float) -> None:
+        """What the home has answered may be lost, and what it was told of the body."""
+        super().gap(groups, reason, since)
+        if self._is_torn and self._was_put:
+            self._tear()
+
     # What the home answers; see `achannels.asgi.line.Owner`.
 
     def answered(self, answer: list[Any]) -> None:
         """Do what the home says."""
         match answer:
-            case ["reply", _, body]:
-                self._parts.append((Part(Encoded(body).decode()), len(body)))
-                self._work_off()
+            case ["reply", term, body, number]:
+                self._take(term, body, number)
             case ["deny", term, status, text, headers] if term == self._line.sequencer.term:
                 self._moved.set()
-                self._node.run_beside(self._denied(status, text, headers))
-            case ["end", _, _]:
-                self._parts.append((None, 0))
-                self._work_off()
+                pairs = [(name, value) for name, value in headers]
+                self._node.run_beside(self._abort(status, text, pairs))
             case ["body", _, size]:
                 self._body.allow(size)
             case _:
@@ -149,22 +153,32 @@ class RemoteRequest(Request):
             return
         self._body.drop()
         if verdict == "expired" and not self._complete.is_set():
-            self._node.run_beside(self._denied(504, "no worker took the request in time", []))
+            self._node.run_beside(self._abort(504, "no worker took the request in time"))
         elif verdict == "lost" and not self._complete.is_set():
-            self._node.run_beside(self._denied(503, "the worker is gone", []))
+            self._node.run_beside(self._abort(503, "the worker is gone"))
 
     def full(self, event: Event) -> bool:
         """The shared channel has no room for a request: it is answered at once."""
         if event.kind == "http.request":
-            self._node.run_beside(self._denied(503, "too many requests wait for a worker", []))
+            self._node.run_beside(self._abort(503, "too many requests wait for a worker"))
         return event.kind != "http.request"
 
-    async def _denied(self, status: int, text: str, headers: list[Any]) -> None:
-        if self._started:
-            self._complete.set()
-        else:
-            pairs = [(name, value) for name, value in headers]
-            await self._answer(status, text, pairs)
+    def _take(self, term: int, body: bytes, number: int) -> None:
+        """Take a part; each home counts its own from nothing."""
+        known, following = self._next
+        if number != (following if term == known else 0):
+            self._count(written=False)
+            self._tear()
+            return
+        self._next = (term, number + 1)
+        self._parts.append((Part(Encoded(body).decode()), len(body)))
+        self._work_off()
+
+    def _tear(self) -> None:
+        """End the answer after the parts before the one that is lost."""
+        self._line.tell("gone")
+        self._parts.append((None, 0))
+        self._work_off()
 
     def _work_off(self) -> None:
         if not self._writing:
@@ -176,7 +190,7 @@ class RemoteRequest(Request):
             while self._parts:
                 part, size = self._parts[0]
                 if part is None:
-                    self._complete.set()
+                    await self._abort(503, "a part of the answer was lost")
                 else:
                     self._count(written=await self._put(part))
                     self._line.credit(size)
