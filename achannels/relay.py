@@ -39,6 +39,9 @@ class RelayListener(Protocol):
     def expired(self, origin: Origin) -> None:
         """An event that this node offered was dropped: nobody took it within its expiry."""
 
+    def unreadable(self, origin: Origin) -> None:
+        """The home of an event that this node offered dropped it: it has not this node's key."""
+
     def event(self, message: Encoded) -> None:
         """An event that was forwarded to this node; called once the reading of it is committed.
 

@@ -137,6 +137,14 @@ class Interface:
             line.sequencer.expired(origin.term, origin.number)
             self.look_at(line)
 
+    def unreadable(self, origin: Origin) -> None:
+        """An event was taken by a worker that cannot read it."""
+        logger.error("a worker has another key, and cannot handle %s", origin.channel)
+        line = self._lines.get(origin.channel)
+        if line is not None:
+            line.sequencer.unreadable(origin.term, origin.number)
+            self.look_at(line)
+
     def event(self, message: Encoded) -> None:
         """An event of a socket came to a node that runs no consumers."""
         logger.error("an event for a home came to an interface, which is none")

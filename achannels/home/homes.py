@@ -136,6 +136,10 @@ class Homes:
         """An event expired that this node offered; it offers none."""
         logger.error("%s is no socket of this node", origin.channel)
 
+    def unreadable(self, origin: Origin) -> None:
+        """An event could not be read that this node offered; it offers none."""
+        logger.error("%s is no socket of this node", origin.channel)
+
     def event(self, message: Encoded) -> None:
         """The next event of a socket."""
         event: Any = message.decode()

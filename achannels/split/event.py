@@ -39,8 +39,11 @@ class Phase(Enum):
     SETTLING = auto()
 
 
-Verdict = Literal["done", "lost", "expired"]
-"""What became of an event: finished by a home; perhaps begun by one that died; never taken."""
+Verdict = Literal["done", "lost", "expired", "unreadable"]
+"""What became of an event.
+
+Finished by a home; perhaps begun by one that died; never taken; taken by one without the key.
+"""
 
 
 class Event:

@@ -113,8 +113,7 @@ class Sequencer:
 
     def abandon(self) -> None:
         """Drop everything: nobody has taken the first event, and nobody will."""
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         self.phase = Phase.FREE
         while self._events:
             self._remove(self._events[0], "expired")
@@ -127,8 +126,7 @@ class Sequencer:
 
     def only_last(self) -> None:
         """Give up the first event, that nobody has taken, and all but the last."""
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         while self._events and not self._events[0].last:
             self._remove(self._events[0], "lost")
         self._free()
@@ -147,8 +145,7 @@ class Sequencer:
         if event is None or event.flight != flight or event.place is not Place.OFFERING:
             return
         event.place = Place.HERE
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         self.phase = Phase.FREE
         self._port.later()
 
@@ -168,8 +165,7 @@ class Sequencer:
             if term != self.term:
                 self._port.release(home, term)
             return
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         event.place = Place.TAKEN
         self._settle_at(home)
 
@@ -178,10 +174,17 @@ class Sequencer:
         event = self._waiting()
         if event is None or term != self.term or number != event.number:
             return
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         self._remove(event, "expired")
         self._free()
+
+    def unreadable(self, term: int, number: int) -> None:
+        """The home cannot read the event that it took: only the last is offered once more."""
+        if term == self.term and self.find(number) is not None:
+            self._remove(self._events[0], "unreadable")
+            for event in self._events:
+                self._recall(event)
+            self.only_last()
 
     # What becomes of a forward.
 
@@ -253,8 +256,7 @@ class Sequencer:
         self._port.acknowledge(home, term)
         if term != self.term or self.phase in (Phase.FREE, Phase.SETTLING):
             return
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         self._finish(number - 1)
         for event in self._events:
             self._recall(event)
@@ -269,8 +271,7 @@ class Sequencer:
         self._finish(finished)
         if home == self.home and self.phase is not Phase.SUSPECT:
             return
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         for event in self._events:
             if event.number >= number:
                 self._recall(event)
@@ -284,8 +285,7 @@ class Sequencer:
         """The home is dead, and has taken nothing beyond this position of its log."""
         if home != self.home:
             return
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         self._bury(position)
 
     def reset(self) -> None:
@@ -310,8 +310,7 @@ class Sequencer:
         Returns:
             Whether the disconnect has not left this node, so that it may be claimed and put.
         """
-        if self.phase is Phase.SUSPECT:
-            self._port.trust()
+        self._trust()
         last = self.last
         while self._events:
             self._remove(self._events[-1], "lost")
@@ -346,6 +345,10 @@ class Sequencer:
     def _suspect(self) -> None:
         self.phase = Phase.SUSPECT
         self._port.suspect()
+
+    def _trust(self) -> None:
+        if self.phase is Phase.SUSPECT:
+            self._port.trust()
 
     def _finish(self, number: int) -> None:
         while self._events and self._events[0].number <= number:

@@ -42,6 +42,9 @@ class Listener:
     def expired(self, origin: Origin) -> None:
         self._note("expired", origin)
 
+    def unreadable(self, origin: Origin) -> None:
+        self._note("unreadable", origin)
+
     def event(self, message: Encoded) -> None:
         self._note("event", message.decode())
 
@@ -197,6 +200,24 @@ async def test_the_disconnect_of_a_dead_interface_is_handed_over_as_such(node: M
     await worker.settle(taken)
     books = await worker.statistics()
     assert books["dropped"]["gone"] == 1
+
+
+async def test_an_event_that_its_taker_cannot_read_is_told(node: Make) -> None:
+    """14. After `homed`, since the taker was the home; and counted where it was taken."""
+    interface, hears = await node(symmetric_encryption_keys=["new-" * 8])
+    worker, _ = await node(symmetric_encryption_keys=["old-" * 8])
+    socket = Connection(interface)
+    origin = Origin(socket.channel, 1, 1)
+    taking = asyncio.create_task(worker.take(["websocket.connect"]))
+    await interface.offer("websocket.connect", content(path="/"), origin)
+    assert await hears.hears(2) == [
+        ("homed", origin, worker.home(0)),
+        ("unreadable", origin),
+    ]
+    assert worker.books.dropped["rejected"] == 1
+    taking.cancel()
+    await asyncio.wait([taking])
+    socket.close()
 
 
 async def test_a_full_channel_refuses_an_offer(node: Make) -> None:

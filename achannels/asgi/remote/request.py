@@ -156,6 +156,8 @@ class RemoteRequest(Request):
             self._node.run_beside(self._abort(504, "no worker took the request in time"))
         elif verdict == "lost" and not self._complete.is_set():
             self._node.run_beside(self._abort(503, "the worker is gone"))
+        elif verdict == "unreadable":
+            self._node.run_beside(self._abort(500, "the worker has another key"))
 
     def full(self, event: Event) -> bool:
         """The shared channel has no room for a request: it is answered at once."""

@@ -166,12 +166,14 @@ class RemoteWebSocket(WebSocket):
                 books.delivered += 1
             else:
                 books.drop("gone")
-        elif event.kind == "websocket.connect" and verdict != "done":
+        elif event.kind == "websocket.connect" and verdict in ("expired", "lost"):
             if verdict == "expired":
                 logger.warning("WebSocket %s: no worker took its connect", self._path)
                 self._line.sequencer.abandon()
             if self._handshake is not None:
                 self.end(1006)
+        if verdict == "unreadable":
+            self.end(1011)
 
     def full(self, event: Event) -> bool:
         """A shared channel has no room: try again; the time for the handshake ends it."""

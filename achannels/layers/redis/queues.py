@@ -287,11 +287,20 @@ class Queues:
                     logger.error("a message on %s was written with another key: %s", channel, error)
                     if not is_kept:
                         self._books.drop("rejected")
+                    if not isinstance(each, bytes) and each[3]:
+                        self._tell_owner(channel, each[3])
                 else:
                     count += 1
             if letters:
                 self._stock[channel] = letters
         return count
+
+    def _tell_owner(self, channel: str, origin: bytes) -> None:
+        """Tell the node of a socket that the home of its event cannot read it."""
+        node, local, term, number, *_ = origin.decode().split(" ")
+        entry = f"N{local} {term} {number}\n"
+        telling = self._shard_of(channel).submit("W", node, entry, patient=True)
+        telling.add_done_callback(_ignore)
 
     def _take_back(self, channels: Collection[str], answer: list[Any]) -> None:
         """Messages came for a caller that was cancelled meanwhile."""

@@ -168,10 +168,13 @@ class RedisRelay(RedisWork):
                 origin = Origin(f"{self.node}!{local}", int(term), int(number))
                 home = Home(taker, int(incarnations.split(",")[self.shard(origin.channel)]))
                 self._hear(lambda listener: listener.homed(origin, home))
-            case b"X":
+            case b"X" | b"N":
                 local, term, number = entry.head
                 origin = Origin(f"{self.node}!{local}", int(term), int(number))
-                self._hear(lambda listener: listener.expired(origin))
+                if entry.kind == b"X":
+                    self._hear(lambda listener: listener.expired(origin))
+                else:
+                    self._hear(lambda listener: listener.unreadable(origin))
             case b"T":
                 message = self._readable(entry)
                 if message is not None:
