@@ -13,6 +13,7 @@ from achannels.exceptions import ChannelFull, ConfigurationError
 from achannels.layers.redis import RedisLayer
 from achannels.relay import HomeDraining, HomeGone
 from achannels.testing.layer_suite import Connection
+from tests.redis.conftest import Through
 from tests.redis.servers import Server
 
 PATIENCE = 10.0
@@ -262,3 +263,25 @@ async def test_there_is_one_listener(node: Make) -> None:
     one, _ = await node()
     with pytest.raises(ConfigurationError, match="its own layer"):
         one.listen(Listener())
+
+
+async def test_a_node_that_leaves_is_heard_of_after_its_events(
+    node: Make, server: Server, prefix: str, through: Through
+) -> None:
+    """15. Also where one reading has both: a home would make up a disconnect before the real one."""
+    proxy = await through(server)
+    async with RedisLayer([proxy.url], prefix=prefix) as worker:
+        hears = Listener()
+        worker.listen(hears)
+        interface, _ = await node()
+        home, left = worker.home(0), interface.home(0)
+        socket = Connection(interface)
+        proxy.stall()
+        events = [interface.forward(home, socket.channel, content(n=n)) for n in range(5)]
+        await asyncio.gather(*events)
+        socket.close()
+        await interface.aclose()
+        proxy.flow()
+        heard = await hears.hears(6)
+    assert heard[:5] == [("event", {"n": n}) for n in range(5)]
+    assert heard[5][:3] == ("down", 0, left)

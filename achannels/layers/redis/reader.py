@@ -275,7 +275,10 @@ class Reader:
             self._owner.books_published()
         held, self._held = self._held, []
         for entry in held:
-            self._owner.take_event(entry)
+            if entry.kind == b"E":
+                self._owner.take_event(entry)
+            else:
+                self._owner.take_entry(entry)
         if held:
             self._pass_barriers()
 
@@ -298,8 +301,8 @@ class Reader:
             if entry.kind == b"D":
                 self._taken[entry.head[0]] += 1
                 self._uncommitted.append(entry.sequence)
-            if entry.kind == b"E":
-                self._held.append(entry)
+            if entry.kind == b"E" or (self._held and entry.kind == b"-"):
+                self._held.append(entry)  # what a node has sent comes before its end
                 continue
             waited = await self._take(entry)
             if not waited:
