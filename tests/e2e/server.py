@@ -178,6 +178,11 @@ class Server:
         assert self._process is not None
         self._signal(self._process, signal.SIGINT)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, and wait for nothing."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def wait_for(self, pattern: str, *, after: int = 0) -> re.Match[str]:
         """Wait until it prints what the pattern finds in one line.
 

@@ -1,8 +1,10 @@
 """Split mode with real processes: a server that holds sockets, workers that come and go."""
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +21,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from achannels.exceptions import LayerUnavailable
+from achannels.layers.redis import RedisLayer
 from tests.e2e.server import Server, environment
 from tests.redis.servers import BINARIES
 from tests.redis.servers import Server as RedisServer
@@ -156,6 +160,11 @@ async def crowd(port: int) -> list[Client]:
     return found
 
 
+def disconnects(outputs: list[str]) -> Counter[str]:
+    """Return how many disconnects workers have run, by code."""
+    return Counter(re.findall(r"^disconnect (\d+)$", "".join(outputs), re.MULTILINE))
+
+
 async def _open(url: str) -> ClientConnection:
     return await connect(url, open_timeout=PATIENCE)
 
@@ -234,7 +243,7 @@ async def test_a_thousand_sockets_have_their_disconnect_when_the_interface_stops
     await asyncio.gather(*(each.socket.wait_closed() for each in clients))
     assert {each.socket.close_code for each in clients} == {1012}
     outputs = [await asyncio.to_thread(each.end) for each in workers]
-    assert sum(each.count("disconnect 1012\n") for each in outputs) == MANY
+    assert disconnects(outputs) == {"1012": MANY}, outputs
 
 
 async def test_a_thousand_sockets_have_their_disconnect_in_one_process_over_redis(
@@ -281,6 +290,55 @@ async def test_a_worker_that_is_paused_beyond_its_lease_repeats_nothing(
         await each.socket.close()
     output = await asyncio.to_thread(workers[0].end)
     assert "silent for its lease" in output
+
+
+async def no_member_is_left(world: dict[str, str]) -> None:
+    """Wait until the group has no member, in the eyes of a process that has no sockets."""
+    async with (
+        asyncio.timeout(PATIENCE),
+        RedisLayer([world["REDIS"]], prefix=world["PREFIX"], lease=3.0) as layer,
+    ):
+        while True:
+            with contextlib.suppress(LayerUnavailable):  # who is asked does not answer
+                if not await layer.group_channels("all"):
+                    return
+            await asyncio.sleep(0.1)  # nobody tells
+
+
+async def test_an_interface_that_is_killed_is_out_of_every_group(
+    world: dict[str, str], interface: Server, workers: list[Worker]
+) -> None:
+    """Its homes run each disconnect, once."""
+    clients = await come(interface.port, SOCKETS)
+    await asyncio.gather(*(each.ask("1") for each in clients))
+    await asyncio.to_thread(interface.stop, signal.SIGKILL)
+    await asyncio.gather(*(each.socket.wait_closed() for each in clients))
+    await no_member_is_left(world)
+    outputs = [await asyncio.to_thread(each.end) for each in workers]
+    assert disconnects(outputs) == {"1006": SOCKETS}, outputs
+
+
+async def test_an_interface_that_is_paused_beyond_its_lease_closes_its_sockets(
+    world: dict[str, str], interface: Server, workers: list[Worker]
+) -> None:
+    """Their disconnects ran meanwhile, once; awake, it serves others."""
+    clients = await come(interface.port, SOCKETS)
+    await asyncio.gather(*(each.ask("1") for each in clients))
+    interface.send(signal.SIGSTOP)
+    try:
+        await no_member_is_left(world)
+    finally:
+        interface.send(signal.SIGCONT)
+    await asyncio.gather(*(each.socket.wait_closed() for each in clients))
+    assert {each.socket.close_code for each in clients} == {1012}
+    (client,) = await come(interface.port, 1)
+    assert (await client.ask("1"))["seen"] == 1
+    await client.socket.close(4000)
+    output = await asyncio.to_thread(interface.stop)
+    assert "silent for its lease" in output
+    await no_member_is_left(world)
+    outputs = [await asyncio.to_thread(each.end) for each in workers]
+    assert disconnects(outputs) == {"1006": SOCKETS, "4000": 1}, outputs
 
 
 def request(url: str, body: bytes) -> tuple[int, bytes, Any]:
