@@ -78,7 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         worker.add_argument(
             option, nargs="+", action="extend", default=[], metavar="GLOB", help=text
         )
-    worker.add_argument("--concurrency", type=_count, help="messages handled at once, at most")
+    worker.add_argument(
+        "--concurrency",
+        type=_count,
+        help="messages of channels handled at once, at most; sockets that are at home here have one each",
+    )
     return parser
 
 

@@ -19,7 +19,7 @@ class WorkerNode(Node):
     Args:
         *args: As for `Node`.
         channels: What to listen on.
-        concurrency: Messages handled at once, at most.
+        concurrency: Messages of channels handled at once, at most.
         http: Answers the requests that no `http.request` route takes.
     """
 

@@ -38,7 +38,7 @@ def run_worker(
         application: Whose routing says what there is.
         only: Globs of the channels to listen on; empty: all.
         exclude: Globs of the channels not to listen on.
-        concurrency: Messages handled at once, at most; `None` takes the setting.
+        concurrency: Messages of channels handled at once, at most; `None` takes the setting.
         on_start: Called with the channels when it listens.
 
     Raises:

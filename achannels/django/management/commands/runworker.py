@@ -39,7 +39,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--concurrency",
             type=int,
-            help="Messages handled at once, at most (the setting CONCURRENCY).",
+            help="Messages of channels handled at once, at most (the setting CONCURRENCY); sockets "
+            "that are at home here have one each.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
