@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 
 from achannels.codec import Encoded
 from achannels.contracts import DeadLetter, Statistics, Taken
+from achannels.exceptions import ConfigurationError
 
 DEAD_LETTERS = 1_000
 """Dead letters that are kept per channel; beyond, the oldest is forgotten."""
+
+_REASON = 1_024
+"""Bytes that are kept of why a message was given up."""
 
 REASONS = ("full", "gone", "no_handler", "no_route", "overflow", "rejected")
 """Why a message that was accepted is never delivered.
@@ -18,6 +22,22 @@ REASONS = ("full", "gone", "no_handler", "no_route", "overflow", "rejected")
 has no method for its `type`. `no_route`: no route takes it. `overflow`: the policy of a full outbox.
 `rejected`: given up by its consumer, or flushed.
 """
+
+
+def readable(reason: str) -> str:
+    """Return why a message was given up as it is kept: cut, and without what has no encoding."""
+    return reason.encode(errors="backslashreplace")[:_REASON].decode(errors="ignore")
+
+
+def check_limit(limit: int) -> int:
+    """Return how many dead letters are asked for, at most.
+
+    Raises:
+        ConfigurationError: It is no number from 1.
+    """
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise ConfigurationError(f"'limit' is {limit!r}; it must be a whole number from 1.")
+    return limit
 
 
 class Counters:
@@ -134,7 +154,7 @@ class Work:
         self._books.drop(dead if dead in ("no_handler", "no_route") else "rejected")
         if letter.durable:
             letters = self._dead.setdefault(taken.channel, OrderedDict())
-            letters[letter.id] = (letter, datetime.now(UTC), dead)
+            letters[letter.id] = (letter, datetime.now(UTC), readable(dead))
             if len(letters) > DEAD_LETTERS:
                 letters.popitem(last=False)
         return None

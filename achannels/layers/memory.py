@@ -10,7 +10,7 @@ from achannels.codec import Encoded, encode
 from achannels.contracts import DeadLetter, Receiver, Statistics, Taken
 from achannels.exceptions import ChannelFull, ConfigurationError, InvalidName
 from achannels.layers import BaseLayer, check_wait, several
-from achannels.layers.counters import Counters, Letter, Work
+from achannels.layers.counters import Counters, Letter, Work, check_limit
 from achannels.layers.mailbox import ByChannel, Mailboxes, check_count, check_seconds
 from achannels.layers.membership import Membership, Post, Receivers
 from achannels.names import check_channel, check_group
@@ -317,8 +317,13 @@ class MemoryLayer(BaseLayer):
             self._mailboxes.open(taken.channel, now).put_again(letter, now, again or 0.0)
 
     async def dead_letters(self, channel: str, limit: int = 100) -> list[DeadLetter]:
-        """Return the channel's dead letters, oldest first; the newest 1,000 are kept."""
-        return await self._at_home(self._work.dead_letters, check_channel(channel), limit)
+        """Return the channel's dead letters, oldest first; the newest 1,000 are kept.
+
+        Raises:
+            ConfigurationError: `limit` is no number from 1.
+        """
+        check_channel(channel)
+        return await self._at_home(self._work.dead_letters, channel, check_limit(limit))
 
     async def requeue(self, channel: str, id: str) -> bool:
         """Send a dead letter again as a first attempt; `False` if there is none of that id.

@@ -77,3 +77,21 @@ def test_a_full_channel_keeps_the_letter(layer: MemoryLayer) -> None:
     with pytest.raises(CommandError, match="stays: channel 'thumbnails' is full"):
         run("--requeue", first)
     assert first in ids()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--limit", "0"], "'limit' is 0; it must be a whole number from 1"),
+        (["--limit", "-1"], "'limit' is -1"),
+        (["--layer", "other"], "other"),
+    ],
+)
+def test_what_cannot_be_done_is_said_without_a_traceback(arguments: list[str], says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        run(*arguments)
+
+
+def test_a_wrong_name_is_said_without_a_traceback() -> None:
+    with pytest.raises(CommandError, match="thumb nails"):
+        call_command("deadletters", "thumb nails")

@@ -425,7 +425,8 @@ async def test_a_node_that_does_not_read_misses_what_its_log_cannot_hold_and_is_
     assert [each.gaps for each in its] == [[([group], "log_full")] for group in (*GROUPS, *GROUPS)]
     await traffic.send(a, "s", "#news")
     await until(lambda: len(its[0].received) == 451 - missed)
-    await balanced(a, b)
+    books = await balanced(a, b)
+    assert books["dropped"]["full"] == missed
 
 
 async def test_the_log_of_a_node_is_bounded_in_bytes(

@@ -49,6 +49,17 @@ class Operation:
         last = arguments[-1] if arguments else b""
         self.size = len(last) if isinstance(last, bytes) else 0
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the arguments can be written."""
+        try:
+            for each in self.arguments:
+                if isinstance(each, str):
+                    each.encode()
+        except UnicodeEncodeError:
+            return False
+        return all(isinstance(each, Argument) for each in self.arguments)
+
     def settle(self, result: Any) -> None:
         """Give the result to the caller, or to `undo` when the caller has gone."""
         if not self.future.done():
@@ -180,6 +191,19 @@ class Batches:
         """The batch will never be settled: fail its operations."""
         for operation in self._end().operations:
             operation.fail(self._explain(operation, outcome, why))
+
+    def expel(self, why: str) -> bool:
+        """Fail what cannot be written, and nothing else; return whether there was anything."""
+        batch = self.current
+        if batch is None or all(each.is_sound for each in batch.operations):
+            return False
+        for operation in batch.operations:
+            if not operation.is_sound:
+                operation.fail(self._explain(operation, "refused", why))
+        batch.operations = [each for each in batch.operations if each.is_sound]
+        if not batch.operations:
+            self._end()
+        return True
 
     def restart(self, why: str) -> None:
         """Count from one again, after the node has registered.

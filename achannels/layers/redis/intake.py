@@ -101,7 +101,10 @@ class RedisIntake(RedisCore):
                 if self._shard_of(group) is shard
             )
             if groups or reason != "log_full":
-                receiver.gap(groups, reason, since)
+                try:
+                    receiver.gap(groups, reason, since)
+                except Exception:
+                    logger.exception("%s could not be told that it may have missed", channel)
 
     def _readable(self, entry: Entry) -> Encoded | None:
         """Return the message of an entry; one that no key opens is counted and skipped."""

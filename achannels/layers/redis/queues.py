@@ -273,7 +273,11 @@ class Queues:
         return answer
 
     def _store(self, channels: Collection[str], answer: list[Any]) -> int:
-        """Keep what came; a message that no key opens is counted, and a durable one waits again."""
+        """Keep what came; what no key opens is counted.
+
+        A durable message waits for who has the key: it comes again after a lease, as if nobody had
+        taken it.
+        """
         count = 0
         for channel, messages in zip(channels, answer[2:], strict=True):
             letters = self._stock.get(channel) or deque()
@@ -285,7 +289,10 @@ class Queues:
                     letters.append(Letter(channel, each, self._decrypt))
                 except Undecipherable as error:
                     logger.error("a message on %s was written with another key: %s", channel, error)
-                    if not is_kept:
+                    if is_kept:
+                        back = self._shard_of(channel).submit("u", channel, self._lease, each[0])
+                        back.add_done_callback(_ignore)
+                    else:
                         self._books.drop("rejected")
                     if not isinstance(each, bytes) and each[3]:
                         self._tell_owner(channel, each[3])
@@ -319,13 +326,14 @@ class Queues:
             if letter.origin is not None:
                 continue
             if letter.id:
-                shard.submit("u", channel, letter.id).add_done_callback(_ignore)
+                shard.submit("u", channel, 0, letter.id).add_done_callback(_ignore)
                 continue
             self._books.accepted -= 1
             back = shard.submit("U", channel, letter.expires, letter.body)
-            back.add_done_callback(self._gave_back)
+            back.add_done_callback(self.gave_back)
 
-    def _gave_back(self, back: asyncio.Future[Any]) -> None:
+    def gave_back(self, back: asyncio.Future[Any]) -> None:
+        """What the books do not count here any more was given to the shard, or is lost."""
         if back.cancelled() or back.exception() is not None:
             self._books.accepted += 1
             self._books.drop("gone")

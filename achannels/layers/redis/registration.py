@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import secrets
 import time
@@ -213,10 +214,9 @@ class Registration:
 
     async def keep_alive(self) -> None:
         """Renew the lease until cancelled, and forget nodes that are silent for one."""
-        interval = self._timing.lease / 3
         backoff = Backoff()
         while True:
-            await asyncio.sleep(interval * random.uniform(0.9, 1.0))
+            await asyncio.sleep(self._until_next())
             backoff.reset()
             while True:
                 try:
@@ -225,6 +225,12 @@ class Registration:
                 except (Unsettled, RedisError) as error:
                     logger.debug("cannot renew the lease at %s yet: %s", self.prefix, error)
                     await backoff.wait()
+
+    def _until_next(self) -> float:
+        """Return seconds until the lease is renewed, or a silence has lasted for one."""
+        lease = self._timing.lease
+        first = min((seen for _, seen in self._beats.values()), default=math.inf)
+        return min(lease / 3 * random.uniform(0.85, 0.95), max(0.0, first + lease - now()))
 
     async def renew(self) -> None:
         """Renew the lease once; register anew if it is over.
@@ -273,8 +279,8 @@ class Registration:
         for node, beat in beats.items():
             seen = self._beats.get(node)
             if seen is None or seen[0] != beat:
-                self._beats[node] = (beat, at)
-            elif at - seen[1] > self._timing.lease and node.decode() != self.node:
+                self._beats[node] = (beat, now())
+            elif at >= seen[1] + self._timing.lease and node.decode() != self.node:
                 logger.warning("node %s was silent for its lease and is forgotten", node.decode())
                 await self._call(FENCE, (*self.head, node, beat))
                 del self._beats[node]

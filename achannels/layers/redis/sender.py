@@ -138,6 +138,9 @@ class Sender:
                 await self._pause(backoff, error)
                 continue
             except Exception as error:  # noqa: BLE001 - it goes to the callers
+                if batch.attempts == 1 and self._batches.expel(str(error)):
+                    batch.attempts = 0
+                    continue
                 await self._refused(error)
                 return
             if self._batches.current is not batch:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from achannels.exceptions import LayerUnavailable
 from achannels.layers.redis.link import Argument, Link, Unsettled
 from achannels.layers.redis.reader import Entry, Reader
-from achannels.layers.redis.registration import Loss, Registration, Timing
+from achannels.layers.redis.registration import Backoff, Loss, Registration, Timing
 from achannels.layers.redis.sender import Sender
 from achannels.layers.redis.servers import Place
 
@@ -108,9 +108,25 @@ class Shard:
             ) from error
         loop = asyncio.get_running_loop()
         for work in (self.sender.run, self.reader.run, self.registration.keep_alive):
-            task = loop.create_task(work(), name=f"achannels {work.__qualname__}")
-            task.add_done_callback(_report)
+            task = loop.create_task(self._go_on(work), name=f"achannels {work.__qualname__}")
             self._tasks.append(task)
+
+    async def _go_on(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run one of the shard's tasks until cancelled.
+
+        After an error in one the node registers anew: it must not live on deaf, or dumb.
+        """
+        backoff = Backoff()
+        failed = ""
+        while True:
+            try:
+                if failed:
+                    await self.registration.register_again(failed)
+                await work()
+            except Exception:
+                logger.critical("the channel layer has failed, and registers anew", exc_info=True)
+                failed = self.registration.incarnation
+                await backoff.wait()
 
     async def close(self, error: Callable[[], Exception]) -> None:
         """Leave the shard, and fail what waits.
@@ -173,11 +189,6 @@ class Shard:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._tasks.clear()
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.critical("the channel layer has failed", exc_info=task.exception())
 
 
 __all__ = ["Keeper", "Shard"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -11,13 +12,17 @@ from achannels.codec import Encoded
 from achannels.contracts import DeadLetter, Home, Taken
 from achannels.exceptions import ChannelFull, InvalidName
 from achannels.layers import several
-from achannels.layers.counters import DEAD_LETTERS
-from achannels.layers.redis.encryption import Undecipherable
+from achannels.layers.counters import DEAD_LETTERS, check_limit, readable
 from achannels.layers.redis.intake import RedisIntake
 from achannels.layers.redis.letter import Letter
 from achannels.layers.redis.shard import Shard
 from achannels.names import check_channel
 from achannels.types import Content
+
+logger = logging.getLogger("achannels.layer")
+
+_PAGE = 1_048_576
+"""Bytes of dead letters after which an answer of the server ends."""
 
 
 class RedisWork(RedisIntake):
@@ -118,6 +123,20 @@ class RedisWork(RedisIntake):
         if names not in self._receivable:
             self._check_receivable(names)
             self._receivable = {names}
+        while True:
+            letter = await self._take_letter(names, slots, durable)
+            try:
+                return self._as_taken(letter)
+            except ValueError as error:
+                if letter.origin is not None:
+                    raise
+                logger.error("a message on %s cannot be decoded: %s", letter.channel, error)
+                lost = Taken(letter.channel, {}, letter.key, letter.attempt, bool(letter.id))
+                await self.settle(lost, dead=f"it cannot be decoded: {error}")
+
+    async def _take_letter(
+        self, names: tuple[str, ...], slots: int, durable: Collection[str]
+    ) -> Letter:
         if self._is_open and asyncio.get_running_loop() is self._home.loop:
             letter = self._queues.pop(names)
             if letter is not None:
@@ -126,7 +145,7 @@ class RedisWork(RedisIntake):
                 letter = await self._take(names, slots, durable)
         else:
             letter = await self._run(lambda: self._take(names, slots, durable), self._untake)
-        return self._as_taken(letter)
+        return letter
 
     async def _take(
         self, channels: tuple[str, ...], slots: int, durable: Collection[str]
@@ -178,15 +197,19 @@ class RedisWork(RedisIntake):
             if again is not None:
                 await self._settle_kept(letter, "a", letter.attempt, int(again * 1000))
             elif dead is not None:
-                await self._settle_kept(letter, "X", letter.attempt, counted, DEAD_LETTERS, dead)
+                await self._settle_kept(
+                    letter, "X", letter.attempt, counted, DEAD_LETTERS, readable(dead)
+                )
             else:
                 await self._settle_kept(letter, "A")
         elif again is not None:
             self.books.accepted -= 1
             shard = self._shard_of(letter.channel)
-            await shard.submit(
+            back = shard.submit(
                 "B", letter.channel, letter.attempt + 1, int(again * 1000), letter.body
             )
+            back.add_done_callback(self._queues.gave_back)
+            await asyncio.shield(back)
         elif dead is not None:
             self.books.drop(counted)
         else:
@@ -201,10 +224,25 @@ class RedisWork(RedisIntake):
     # Dead letters.
 
     async def dead_letters(self, channel: str, limit: int = 100) -> list[DeadLetter]:
-        """Return the channel's dead letters, oldest first; the newest 1,000 are kept."""
+        """Return the channel's dead letters, oldest first; the newest 1,000 are kept.
+
+        Raises:
+            ConfigurationError: `limit` is no number from 1.
+        """
         check_channel(channel)
-        found = await self._run(lambda: self._ask(channel, "V", channel, limit))
-        return [self._read_letter(id.decode(), letter) for id, letter in found if letter]
+        check_limit(limit)
+        return await self._run(lambda: self._dead_letters(channel, limit))
+
+    async def _dead_letters(self, channel: str, limit: int) -> list[DeadLetter]:
+        letters: list[DeadLetter] = []
+        seen = 0
+        while seen < limit:
+            found = await self._ask(channel, "V", channel, seen, limit - seen, _PAGE)
+            letters += [self._read_letter(id.decode(), each) for id, each in found if each]
+            seen += len(found)
+            if not found:
+                break
+        return letters
 
     def _read_letter(self, id: str, letter: bytes) -> DeadLetter:
         attempts, failed_at, length, rest = letter.split(b" ", 3)
@@ -212,7 +250,7 @@ class RedisWork(RedisIntake):
         reason = rest[:size].decode()
         try:
             content = Encoded(self._decrypt(rest[size:])).decode()
-        except Undecipherable as error:
+        except ValueError as error:
             content, reason = {}, f"{reason} (not shown here: {error})"
         at = datetime.fromtimestamp(int(failed_at) / 1000, UTC)
         return DeadLetter(id, content, int(attempts), at, reason)

@@ -7,7 +7,7 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from achannels.contracts import DeadLetter, WorkLayer
-from achannels.exceptions import ChannelFull
+from achannels.exceptions import AChannelsError, ChannelFull
 from achannels.names import check_channel
 from achannels.registry import get_channel_layer
 
@@ -35,13 +35,16 @@ class Command(BaseCommand):
         """Do what was asked.
 
         Raises:
-            CommandError: The layer keeps no dead letters, or has none of that id.
+            CommandError: The layer keeps no dead letters, has none of that id, or cannot be used.
         """
-        layer = get_channel_layer(options["layer"])
-        if not isinstance(layer, WorkLayer):
-            raise CommandError(f"{type(layer).__name__} keeps no dead letters.")
-        channel = check_channel(options["channel"])
-        async_to_sync(self._run)(layer, channel, options)
+        try:
+            layer = get_channel_layer(options["layer"])
+            if not isinstance(layer, WorkLayer):
+                raise CommandError(f"{type(layer).__name__} keeps no dead letters.")
+            channel = check_channel(options["channel"])
+            async_to_sync(self._run)(layer, channel, options)
+        except AChannelsError as error:
+            raise CommandError(str(error)) from error
 
     async def _run(self, layer: WorkLayer, channel: str, options: dict[str, Any]) -> None:
         if options["requeue"]:

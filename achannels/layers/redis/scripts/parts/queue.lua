@@ -3,7 +3,7 @@
 --                                  o<expires><length of origin, 3 digits><origin><body>
 --                                                                              an event of a socket
 --                                  d<id>                                       a message kept in m:
---   m:<channel>  id -> <D or N><attempt, 4 digits><body>    durable, or only delayed
+--   m:<channel>  id -> <D or N><attempt, 4 digits, 9999 at most><body>    durable, or only delayed
 --   z:<channel>  id -> when it moves to the list: a delay, a retry, the end of a lease
 --   l:<channel>  ids that a worker has in hand
 --   w:<channel>  nodes that wait to be told of a message
@@ -101,7 +101,7 @@ local function promote(channel)
             if kept then
                 local attempt = tonumber(string.sub(kept, 2, 5)) + 1
                 redis.call('HSET', P .. 'm:' .. channel, id,
-                    string.sub(kept, 1, 1) .. string.format('%04d', attempt) .. string.sub(kept, 6))
+                    string.sub(kept, 1, 1) .. string.format('%04d', math.min(attempt, 9999)) .. string.sub(kept, 6))
             end
         end
         redis.call('RPUSH', P .. 'q:' .. channel, 'd' .. id)
@@ -167,7 +167,7 @@ end
 -- Keep a message under an id, and make it ready now or later.
 local function keep(channel, kind, attempt, body, delay)
     local id = int(redis.call('HINCRBY', META, 'id', 1))
-    redis.call('HSET', P .. 'm:' .. channel, id, kind .. string.format('%04d', attempt) .. body)
+    redis.call('HSET', P .. 'm:' .. channel, id, kind .. string.format('%04d', math.min(attempt, 9999)) .. body)
     redis.call('SADD', P .. 'chs', channel)
     if delay > 0 then
         redis.call('ZADD', P .. 'z:' .. channel, int(now + delay), id)
@@ -183,8 +183,7 @@ local function post(channel, capacity, expiry, body)
     count('accepted')
     if has_room(channel, capacity) then
         push(channel, 'p' .. expires_at(expiry) .. body)
-        return true
+    else
+        count('full')
     end
-    count('full')
-    return false
 end

@@ -15,13 +15,16 @@ function ops.U(channel, expires, body)
     return 1
 end
 
--- Give back a durable message: channel, id.
-function ops.u(channel, id)
-    redis.call('ZREM', P .. 'z:' .. channel, id)
-    if redis.call('SREM', P .. 'l:' .. channel, id) == 1 then
+-- Give back a durable message, which was not tried: channel, delay, id.
+function ops.u(channel, delay, id)
+    if redis.call('SREM', P .. 'l:' .. channel, id) == 0 then return 1 end
+    if tonumber(delay) > 0 then
+        redis.call('ZADD', P .. 'z:' .. channel, int(now + tonumber(delay)), id)
+    else
+        redis.call('ZREM', P .. 'z:' .. channel, id)
         redis.call('LPUSH', P .. 'q:' .. channel, 'd' .. id)
-        poke(channel, 1)
     end
+    poke(channel, 1)
     return 1
 end
 
@@ -65,7 +68,7 @@ function ops.a(channel, id, attempt, delay)
     local kept = is_current(channel, id, attempt)
     if not kept then return 0 end
     redis.call('HSET', P .. 'm:' .. channel, id,
-        string.sub(kept, 1, 1) .. string.format('%04d', tonumber(attempt) + 1) .. string.sub(kept, 6))
+        string.sub(kept, 1, 1) .. string.format('%04d', math.min(tonumber(attempt) + 1, 9999)) .. string.sub(kept, 6))
     redis.call('SREM', P .. 'l:' .. channel, id)
     if tonumber(delay) > 0 then
         redis.call('ZADD', P .. 'z:' .. channel, int(now + tonumber(delay)), id)
@@ -98,11 +101,14 @@ function ops.X(channel, id, attempt, counted, limit, reason)
     return 1
 end
 
--- The dead letters of a channel, oldest first: channel, limit.
-function ops.V(channel, limit)
-    local found = {}
-    for _, id in ipairs(redis.call('LRANGE', P .. 'do:' .. channel, 0, tonumber(limit) - 1)) do
-        found[#found + 1] = {id, redis.call('HGET', P .. 'dl:' .. channel, id)}
+-- The dead letters of a channel, oldest first: channel, how many to skip, limit, bytes after which the answer ends.
+function ops.V(channel, skipped, limit, bytes)
+    local found, size = {}, 0
+    for _, id in ipairs(redis.call('LRANGE', P .. 'do:' .. channel, skipped, skipped + limit - 1)) do
+        if size >= tonumber(bytes) then break end
+        local letter = redis.call('HGET', P .. 'dl:' .. channel, id)
+        found[#found + 1] = {id, letter}
+        size = size + #(letter or '')
     end
     return found
 end

@@ -27,41 +27,35 @@ function ops.D(node, part, capacity, entry)
 end
 
 -- A message to a group: group, head of the entry, body. One entry for each node with members; a node whose log is
--- full gets a hole that it will notice.
--- Answer: nodes and channels reached, full ones, dead ones
+-- full gets a hole that it will notice, and counts once.
 function ops.G(group, head, body)
     local members = groups[group] or redis.call('HGETALL', P .. 'g:' .. group)
     groups[group] = members
     local entry = head .. body
-    local nodes, channels, full, dead = 0, 0, 0, 0
     for i = 1, #members, 2 do
         local member = members[i]
         if string.byte(member) == 35 then
             local lapses, capacity, expiry = string.match(members[i + 1], '^(%d+) (%d+) (%d+)$')
             if tonumber(lapses) <= now then
                 redis.call('HDEL', P .. 'g:' .. group, member)
-            elseif post(string.sub(member, 2), tonumber(capacity), expiry, body) then
-                channels = channels + 1
             else
-                full = full + 1
+                post(string.sub(member, 2), tonumber(capacity), expiry, body)
             end
         else
             local log = log_of(member)
             if not log then
                 redis.call('HDEL', P .. 'g:' .. group, member)
-                dead = dead + 1
             elseif is_full(log) then
                 log.sq = log.sq + 1
                 log.written = true
-                count('holes')
-                full = full + 1
+                count('accepted')
+                count('full')
             else
                 append(log, entry)
-                nodes = nodes + 1
             end
         end
     end
-    return {nodes, channels, full, dead}
+    return 1
 end
 
 -- Send: channel, capacity, milliseconds to live or "", delay, "1" for durable, origin, body.
