@@ -9,7 +9,7 @@ from achannels import channel as awaited
 from achannels import sync
 from achannels.exceptions import ChannelFull
 from achannels.legacy.asgi import AnyLayer, channel_layers, core_layer_of
-from achannels.legacy.channel import Channel, ReplyChannel
+from achannels.legacy.channel import Channel, HandshakeChannel, ReplyChannel
 from achannels.legacy.conf import is_old_way
 from achannels.message import BaseMessage
 from achannels.registry import get_channel_layer
@@ -65,7 +65,9 @@ class Message(sync.Message):
         """The channel to the socket or request that it came from, `None` if there is none."""
         reply = self._reply
         if isinstance(reply, awaited.ReplyChannel):
-            return ReplyChannel(reply.socket, reply.core_layer)
+            connects = self._channel.name == "websocket.connect"
+            kind = HandshakeChannel if connects else ReplyChannel
+            return kind(reply.socket, reply.core_layer)
         if reply is not None:
             return Channel(reply.name, channel_layer=reply._layer)
         if is_old_way("CHANNELS_REPLY_CHANNEL"):
