@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from achannels.asgi.body import Body, BodyTooLarge
-from achannels.asgi.events import headers_of, path_of, request_content
+from achannels.asgi.events import headers_of, is_int, path_of, request_content
 from achannels.asgi.node import Node
 from achannels.codec import Encoded
 from achannels.dispatch import Handler, log_error
@@ -41,11 +41,10 @@ class Part:
                     f"content has the key {key!r}, which a request has no use for; it takes "
                     "status, headers, content and more_content."
                 )
-        self.status = content.get("status")
-        if self.status is not None and (
-            type(self.status) is not int or not 100 <= self.status <= 599
-        ):
-            raise InvalidContent(f"content['status'] is {self.status!r}; it is an HTTP status.")
+        status = content.get("status")
+        if status is not None and not (is_int(status) and 100 <= status <= 599):
+            raise InvalidContent(f"content['status'] is {status!r}; it is an HTTP status.")
+        self.status = None if status is None else int(status)
         self.headers = headers_of(content.get("headers") or [])
         data = content.get("content", b"")
         if not isinstance(data, bytes | bytearray | memoryview):

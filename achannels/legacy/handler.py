@@ -103,7 +103,7 @@ class AsgiHandler(BaseHandler):
             response: Any response of Django, rendered.
         """
         head: Content = {
-            "status": response.status_code,
+            "status": int(response.status_code),
             "headers": [
                 *(
                     (name.encode("ascii"), value.encode("latin-1"))
