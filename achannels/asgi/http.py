@@ -84,6 +84,7 @@ class Request:
         self._answered = False
         self._complete = asyncio.Event()
         self._moved = asyncio.Event()
+        self._leaving: asyncio.Task[None] | None = None
 
     def _make_body(self, receive: Receive) -> Body:
         return Body(receive, self._max_size, self._node.settings.http_timeout)
@@ -108,6 +109,9 @@ class Request:
         finally:
             left = (gone or self._body.left) and not self._answered
             self._complete.set()
+            if self._leaving is not None:
+                self._leaving.cancel()
+                await asyncio.wait([self._leaving])
             await self._body.close()
             if "http.disconnect" in node.router.channels:
                 await asyncio.shield(node.spawn(self._disconnected(connection, left)))
@@ -116,6 +120,11 @@ class Request:
     def _leave(self) -> None:
         self._node.layer.detach(self.channel_name)
         self._node.leave(self)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody hears an answer any more."""
+        return self._complete.is_set() or self._body.left
 
     @property
     def pending(self) -> int:
@@ -159,8 +168,10 @@ class Request:
         return Part(content)
 
     async def write(self, prepared: Part) -> None:
-        """Send a checked part."""
+        """Send a checked part; while more is to come, hear whether the client leaves."""
         books = self._node.layer.books
+        if prepared.more and self._body.complete:
+            _ = self._hear()
         if await self._put(prepared):
             books.replies += 1
         else:
@@ -187,7 +198,7 @@ class Request:
     async def _put(self, part: Part) -> bool:
         """Send a part in its turn; return whether the client could still be told."""
         async with self._lock:
-            if self._complete.is_set():
+            if self.is_over:
                 return False
             try:
                 if not self._started:
@@ -244,12 +255,17 @@ class Request:
         elif not isinstance(error, RequestAborted) or not self._body.left:
             await self._answer(*answer)
 
+    def _hear(self) -> asyncio.Task[None]:
+        """Hear whether the client leaves; what is left of its body is dropped."""
+        if self._leaving is None:
+            self._leaving = asyncio.get_running_loop().create_task(self._body.gone())
+        return self._leaving
+
     async def _wait(self) -> bool:
         """Wait for the rest of the answer; return whether the client left before."""
-        loop = asyncio.get_running_loop()
         timeout = self._node.settings.http_timeout
-        gone = loop.create_task(self._body.gone())
-        complete = loop.create_task(self._complete.wait())
+        gone = self._hear()
+        complete = asyncio.get_running_loop().create_task(self._complete.wait())
         try:
             while True:
                 self._moved.clear()
@@ -259,9 +275,8 @@ class Request:
                 if done or not self._goes_on():
                     break
         finally:
-            for task in (gone, complete):
-                task.cancel()
-            await asyncio.wait({gone, complete})
+            complete.cancel()
+            await asyncio.wait([complete])
         if self._body.left:
             return True
         if not self._started:

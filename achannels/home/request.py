@@ -128,6 +128,12 @@ class RequestTenant(Tenant):
         self.patience = max(self.patience, homes.settings.stall_timeout)
         self._inflow: Inflow | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody hears an answer any more: what comes after a request is its end."""
+        left = self._inflow is not None and self._inflow.gone
+        return left or len(self.inbox) > 0 or super().is_over
+
     async def handle(self, arrival: Arrival) -> None:
         """Have the request answered, or its end noted."""
         content = content_of(arrival)
