@@ -112,11 +112,12 @@ class Include(routing.Include):
         ValueError: It is none.
     """
 
-    __slots__ = ("_router",)
+    __slots__ = ("_node", "_nodes")
 
     def __init__(self, routing: Routing, **prefixes: FilterSource) -> None:
         super().__init__(Router.resolve_routing(routing), **prefixes)
-        self._router: routing_.Router | None = None
+        self._node: Node | None = None
+        self._nodes: dict[str, Node] = {}
 
     def compile(self, inside: Kind | None) -> Node:
         """Compile it: its own path is a regular expression, and so are plain ones inside of that."""
@@ -128,9 +129,11 @@ class Include(routing.Include):
 
     def match(self, message: OnChannel) -> Match | None:
         """Return the consumer and keyword arguments of the first route inside that takes it."""
-        if self._router is None:
-            self._router = routing_.Router(self)
-        return self._router.match(message.channel.name, message.content)
+        if self._node is None:
+            self._node = self.compile(None)
+            self._nodes = {name: on for name in self._node.channels if (on := self._node.on(name))}
+        node = self._nodes.get(message.channel.name)
+        return None if node is None else node.match(message.content)
 
 
 class Router:
@@ -215,7 +218,6 @@ def connect_consumer(message: Any, *args: Any, **kwargs: Any) -> None:
 route = Route
 route_class = RouteClass
 include = Include
-routing_ = routing
 
 
 def _kind(inside: Kind | None) -> Kind | None:
