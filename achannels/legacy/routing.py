@@ -141,6 +141,7 @@ class Router:
 
     Args:
         routing: A list or dict of routes, or its dotted name. It is never changed.
+        added: Routes behind it; `add_route` appends to this list.
 
     Attributes:
         root: An include of everything.
@@ -150,12 +151,17 @@ class Router:
     root: Include
     channels: set[str]
 
-    def __init__(self, routing: Routing) -> None:
-        self._rebuild(list(_children(self.resolve_routing(routing))))
+    def __init__(self, routing: Routing, added: list[BaseRoute] | None = None) -> None:
+        self._added = [] if added is None else added
+        self._rebuild([*_children(self.resolve_routing(routing)), *self._added])
 
     def add_route(self, route: BaseRoute) -> None:
-        """Append a route."""
+        """Append a route.
+
+        Applications that are made later have it too, if this is the router of the layer `default`.
+        """
         self._rebuild([*self.root.children, route])
+        self._added.append(route)
 
     def match(self, message: OnChannel) -> Match | None:
         """Return the consumer and its keyword arguments, `None` if no route takes the message."""
@@ -176,7 +182,7 @@ class Router:
             ("websocket.receive", null_consumer),
             ("websocket.disconnect", null_consumer),
         ):
-            self.add_route(Route(channel, consumer))
+            self._rebuild([*self.root.children, Route(channel, consumer)])
 
     @classmethod
     def resolve_routing(cls, routing: Any) -> Any:
