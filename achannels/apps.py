@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from achannels.django import checks, commands, conf
+from achannels.django import checks, commands, conf, logs
 
 
 class AchannelsConfig(AppConfig):
@@ -14,6 +14,7 @@ class AchannelsConfig(AppConfig):
 
     def ready(self) -> None:
         """Take over the settings; nothing connects and nothing starts here."""
+        logs.enable()
         conf.install()
         checks.register()
         commands.prefer_runserver()

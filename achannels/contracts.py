@@ -342,6 +342,10 @@ class Socket(Protocol):
     def channel_name(self) -> str:
         """Name of its reply channel."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody hears an answer any more; may be asked from any thread."""
+
     async def reply(self, content: Mapping[str, Any]) -> None:
         """`write(prepare(content))`: send to the own client; waits while the client is slow.
 

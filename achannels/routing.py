@@ -43,7 +43,7 @@ Routing: TypeAlias = BaseRoute | Sequence[BaseRoute] | Mapping[str, Consumer] | 
 """A list of routes, a dict of channel names and consumers, one route, or a dotted name of these."""
 
 adapters: list[Callable[[object], BaseRoute | None]] = []
-"""Asked in turn for a route when something else stands in a routing list."""
+"""Asked in turn what stands for an item of a routing list, before a route stands for itself."""
 
 
 class Route(BaseRoute):
@@ -353,12 +353,12 @@ def _routes(routing: object, text: str) -> tuple[BaseRoute, ...]:
 
 
 def _route(item: object, number: int, text: str) -> BaseRoute:
-    if isinstance(item, BaseRoute):
-        return item
     for adapt in adapters:
         adapted = adapt(item)
         if adapted is not None:
             return adapted
+    if isinstance(item, BaseRoute):
+        return item
     raise ConfigurationError(
         f"{text}: item {number} is {_literal(item)}, which is no route. "
         "Write route(...), route_class(...) or include(...)."

@@ -35,12 +35,18 @@ OnCommit = Callable[[Callable[[], None], str | None], None]
 
 
 class Collected:
-    """The sends of one `def` consumer, in the order of the calls."""
+    """The sends of one `def` consumer, in the order of the calls.
 
-    __slots__ = ("calls",)
+    Attributes:
+        calls: The sends.
+        is_cancelled: The task that waits for the end of the consumer was cancelled.
+    """
+
+    __slots__ = ("calls", "is_cancelled")
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.is_cancelled = False
 
 
 collected: ContextVar[Collected | None] = ContextVar("achannels_collected", default=None)

@@ -73,6 +73,7 @@ class RecordingSocket:
     """The other end of a reply channel: it takes everything at once and remembers it."""
 
     channel_name = "node!key"
+    is_over = False
     scope: Scope
 
     def __init__(self, **scope: Any) -> None:

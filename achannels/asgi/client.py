@@ -76,6 +76,11 @@ class Client:
         raise NotImplementedError
 
     @property
+    def is_over(self) -> bool:
+        """Whether nobody hears an answer any more."""
+        return self._over or self._denied or self._outbox.is_closed
+
+    @property
     def pending(self) -> int:
         """Messages that were taken and are not written."""
         return self._outbox.pending + len(self._lane or ()) + self._deciding
@@ -159,7 +164,7 @@ class Client:
 
     def _takes_events(self) -> bool:
         """Whether the consumer may still be called: disconnect is the last that it hears."""
-        return not (self._over or self._denied or self._outbox.is_closed)
+        return not self.is_over
 
     def _open_lane(self) -> Lane:
         if self._lane is None:

@@ -283,15 +283,20 @@ def _close(content: Mapping[str, Any]) -> Event | None:
             raise InvalidContent("content['reason'] goes with close: True or a code.")
         return None
     code = 1000 if close is True else close
-    if type(code) is not int or not (code == 1000 or 3000 <= code <= 4999):
+    if not (is_int(code) and (code == 1000 or 3000 <= code <= 4999)):
         raise InvalidContent(
             f"content['close'] is {close!r}; it is True, 1000, or a code from 3000 to 4999."
         )
     if reason is None:
-        return closing(code)
+        return closing(int(code))
     if not isinstance(reason, str) or _weight("reason", reason) > 123 + _OVERHEAD:
         raise InvalidContent(f"content['reason'] is {reason!r}; it is a str of at most 123 bytes.")
-    return closing(code, reason)
+    return closing(int(code), reason)
+
+
+def is_int(value: object) -> bool:
+    """Return whether a value is a number as a status or a code is one, a member of an enum too."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _unknown(key: object) -> str:
@@ -315,6 +320,7 @@ __all__ = [
     "frame_content",
     "frame_size",
     "headers_of",
+    "is_int",
     "path_of",
     "prepare",
     "prepare_shared",

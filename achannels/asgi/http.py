@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from achannels.asgi.body import Body, BodyTooLarge
-from achannels.asgi.events import headers_of, path_of, request_content
+from achannels.asgi.events import headers_of, is_int, path_of, request_content
 from achannels.asgi.node import Node
 from achannels.codec import Encoded
 from achannels.dispatch import Handler, log_error
@@ -41,11 +41,10 @@ class Part:
                     f"content has the key {key!r}, which a request has no use for; it takes "
                     "status, headers, content and more_content."
                 )
-        self.status = content.get("status")
-        if self.status is not None and (
-            type(self.status) is not int or not 100 <= self.status <= 599
-        ):
-            raise InvalidContent(f"content['status'] is {self.status!r}; it is an HTTP status.")
+        status = content.get("status")
+        if status is not None and not (is_int(status) and 100 <= status <= 599):
+            raise InvalidContent(f"content['status'] is {status!r}; it is an HTTP status.")
+        self.status = None if status is None else int(status)
         self.headers = headers_of(content.get("headers") or [])
         data = content.get("content", b"")
         if not isinstance(data, bytes | bytearray | memoryview):
@@ -86,6 +85,7 @@ class Request:
         self._is_torn = False
         self._complete = asyncio.Event()
         self._moved = asyncio.Event()
+        self._leaving: asyncio.Task[None] | None = None
 
     def _make_body(self, receive: Receive) -> Body:
         return Body(receive, self._max_size, self._node.settings.http_timeout)
@@ -110,6 +110,9 @@ class Request:
         finally:
             left = (gone or self._body.left) and not self._answered
             self._complete.set()
+            if self._leaving is not None:
+                self._leaving.cancel()
+                await asyncio.wait([self._leaving])
             await self._body.close()
             if "http.disconnect" in node.router.channels:
                 await asyncio.shield(node.spawn(self._disconnected(connection, left)))
@@ -118,6 +121,11 @@ class Request:
     def _leave(self) -> None:
         self._node.layer.detach(self.channel_name)
         self._node.leave(self)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody hears an answer any more."""
+        return self._complete.is_set() or self._body.left
 
     @property
     def pending(self) -> int:
@@ -166,8 +174,10 @@ class Request:
         return Part(content)
 
     async def write(self, prepared: Part) -> None:
-        """Send a checked part."""
+        """Send a checked part; while more is to come, hear whether the client leaves."""
         books = self._node.layer.books
+        if prepared.more and self._body.complete:
+            _ = self._hear()
         if await self._put(prepared):
             books.replies += 1
         else:
@@ -194,7 +204,7 @@ class Request:
     async def _put(self, part: Part) -> bool:
         """Send a part in its turn; return whether the client could still be told."""
         async with self._lock:
-            if self._complete.is_set():
+            if self.is_over:
                 return False
             try:
                 if not self._started:
@@ -251,12 +261,17 @@ class Request:
         elif not isinstance(error, RequestAborted) or not self._body.left:
             await self._answer(*answer)
 
+    def _hear(self) -> asyncio.Task[None]:
+        """Hear whether the client leaves; what is left of its body is dropped."""
+        if self._leaving is None:
+            self._leaving = asyncio.get_running_loop().create_task(self._body.gone())
+        return self._leaving
+
     async def _wait(self) -> bool:
         """Wait for the rest of the answer; return whether the client left before."""
-        loop = asyncio.get_running_loop()
         timeout = self._node.settings.http_timeout
-        gone = loop.create_task(self._body.gone())
-        complete = loop.create_task(self._complete.wait())
+        gone = self._hear()
+        complete = asyncio.get_running_loop().create_task(self._complete.wait())
         try:
             while True:
                 self._moved.clear()
@@ -266,9 +281,8 @@ class Request:
                 if done or not self._goes_on():
                     break
         finally:
-            for task in (gone, complete):
-                task.cancel()
-            await asyncio.wait({gone, complete})
+            complete.cancel()
+            await asyncio.wait([complete])
         if self._body.left:
             return True
         if not self._started:

@@ -120,7 +120,7 @@ class Threads:
             return outcome
         self._running += 1
         try:
-            return await self._to_the_end(context, call)
+            return await self._to_the_end(sends, context, call)
         finally:
             self._running -= 1
 
@@ -139,7 +139,9 @@ class Threads:
         for future in self._waiting:
             _answer(future, error)
 
-    async def _to_the_end(self, context: Context, call: Callable[[], _Outcome]) -> _Outcome:
+    async def _to_the_end(
+        self, sends: Collected, context: Context, call: Callable[[], _Outcome]
+    ) -> _Outcome:
         if self._running > self._started and self._started < self.limit:
             self._started += 1
             threading.Thread(
@@ -151,6 +153,7 @@ class Threads:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
+            sends.is_cancelled = True
             while not future.done():
                 with suppress(asyncio.CancelledError):  # it was told already
                     await asyncio.wait([future])

@@ -27,7 +27,7 @@ async def encode_response(response: HttpResponseBase) -> AsyncIterator[dict[str,
         response: Any response of Django, rendered.
     """
     try:
-        head = {"status": response.status_code, "headers": _headers(response)}
+        head = {"status": int(response.status_code), "headers": _headers(response)}
         if isinstance(response, StreamingHttpResponse):
             yield {**head, "content": b"", "more_content": True}
             async with aclosing(_parts(response)) as parts:

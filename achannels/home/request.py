@@ -139,6 +139,12 @@ class RequestTenant(Tenant):
         self._turn = asyncio.Lock()
         self._said = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody hears an answer any more: what comes after a request is its end."""
+        left = self._inflow is not None and self._inflow.gone
+        return left or len(self.inbox) > 0 or super().is_over
+
     async def handle(self, arrival: Arrival) -> None:
         """Have the request answered, or its end noted."""
         content = content_of(arrival)

@@ -128,6 +128,11 @@ class Tenant:
         if self._homes.sessions is not None:
             self._homes.sessions.discard(self)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody hears an answer any more, as far as this home knows."""
+        return self.inbox.is_over or self.inbox.is_orphan
+
     async def handle(self, arrival: Arrival) -> None:
         """Handle one event."""
         raise NotImplementedError

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from achannels.dotted import near
 from achannels.exceptions import InvalidName
@@ -125,6 +125,11 @@ def _calls(node: ast.AST) -> Iterator[Note]:
     is_send = isinstance(node.func, ast.Attribute) and node.func.attr == "send"
     if is_send and node.args and isinstance(node.args[0], ast.Dict):
         yield from _sent(node.args[0])
+    called = ast.unparse(node.func)
+    if node.args and called == "self.close":
+        yield from _code(node.args[0])
+    elif node.args and called.endswith("WebsocketCloseException"):
+        yield from _code(node.args[0], always=True)
 
 
 def _checked(node: ast.Call, check: Callable[[str], str]) -> Iterator[Note]:
@@ -138,12 +143,16 @@ def _checked(node: ast.Call, check: Callable[[str], str]) -> Iterator[Note]:
 
 def _sent(content: ast.Dict) -> Iterator[Note]:
     for key, value in zip(content.keys, content.values, strict=True):
-        if not isinstance(key, ast.Constant) or not isinstance(value, ast.Constant):
-            continue
-        code: Any = value.value
-        if key.value == "close" and type(code) is int and code != 1000 and not 3000 <= code <= 4999:
-            text = f"a close code is 1000 or 3000 to 4999; {code} raises where it is sent."
-            yield Note(value.lineno, "change", text)
+        if isinstance(key, ast.Constant) and key.value == "close":
+            yield from _code(value)
+
+
+def _code(value: ast.expr, *, always: bool = False) -> Iterator[Note]:
+    code = value.value if isinstance(value, ast.Constant) else None
+    if type(code) is int and code != 1000 and not 3000 <= code <= 4999:
+        unless = "" if always else ", except where it refuses a socket in connect"
+        text = f"a close code is 1000 or 3000 to 4999; {code} raises{unless}."
+        yield Note(value.lineno, "change", text)
 
 
 def _attributes(node: ast.AST) -> Iterator[Note]:

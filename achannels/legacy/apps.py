@@ -5,7 +5,7 @@ from types import ModuleType
 from django.apps import AppConfig
 
 from achannels import legacy
-from achannels.django import checks, commands, conf
+from achannels.django import checks, commands, conf, logs
 from achannels.legacy import checks as legacy_checks
 from achannels.legacy.binding.base import BindingMetaclass
 from achannels.legacy.project import LegacyProject
@@ -24,6 +24,7 @@ class ChannelsConfig(AppConfig):
 
     def ready(self) -> None:
         """Take over the settings and register bindings; nothing connects and nothing starts here."""
+        logs.enable()
         conf.set_project(LegacyProject())
         conf.install()
         checks.register()

@@ -17,6 +17,7 @@ from achannels.layers.memory import MemoryLayer
 from achannels.legacy.facade import LayerFacade
 from achannels.legacy.routing import Router
 from achannels.legacy.utils import name_that_thing
+from achannels.routing import BaseRoute
 from achannels.types import Receive, Scope, Send
 
 DEFAULT_CHANNEL_LAYER = "default"
@@ -53,7 +54,7 @@ class ChannelLayerWrapper:
     def router(self) -> Router:
         """The router of its routing."""
         if self._router is None:
-            self._router = Router(self.routing)
+            self._router = Router(self.routing, channel_layers.added(self.alias, self.routing))
         return self._router
 
     @router.setter
@@ -95,6 +96,7 @@ class ChannelLayerManager:
     def __init__(self) -> None:
         self.backends: dict[str, ChannelLayerWrapper] = {}
         self._facades: WeakKeyDictionary[Any, LayerFacade] = WeakKeyDictionary()
+        self._added: list[tuple[str, Any, list[BaseRoute]]] = []
 
     @property
     def configs(self) -> Mapping[str, Mapping[str, Any]]:
@@ -149,6 +151,18 @@ class ChannelLayerManager:
         if "TEST_CONFIG" not in self.configs[alias]:
             raise InvalidChannelLayerError(f"CHANNEL_LAYERS[{alias!r}] has no TEST_CONFIG.")
         return self._make(alias, "TEST_CONFIG")
+
+    def added(self, alias: str, routing: Any) -> list[BaseRoute]:
+        """Return the routes that were added to the router of an alias, behind a routing of it.
+
+        They outlive the layer, which is made anew when the apps are ready.
+        """
+        for each, of, routes in self._added:
+            if each == alias and of == routing:
+                return routes
+        added: list[BaseRoute] = []
+        self._added.append((alias, routing, added))
+        return added
 
     def over(self, layer: ChannelLayer) -> LayerFacade:
         """Return the blocking methods over a layer."""

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user
+from django.contrib.sessions.backends.base import SessionBase
 
 from achannels.legacy.decorators import first_or_second_argument, surrounded
 from achannels.legacy.sessions import channel_and_http_session, channel_session, http_session
@@ -28,7 +29,25 @@ def _user(message: Any, attribute: str) -> Any:
     except AttributeError as error:
         raise ValueError(f"the message on {message.channel} has no {attribute}.") from error
     request: Any = SimpleNamespace(session={} if session is None else session)
-    return get_user(request)
+    with _keeping_key(session):
+        return get_user(request)
+
+
+@contextmanager
+def _keeping_key(session: Any) -> Iterator[None]:
+    """Have the session stay under its key: Django gives it another after a change of `SECRET_KEY`.
+
+    Nobody could tell the browser of that. What replaces the log-in is kept, and so is a `cycle_key`
+    of the consumer's own.
+    """
+    if not isinstance(session, SessionBase):
+        yield
+        return
+    session.cycle_key = lambda: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del session.cycle_key
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from achannels.legacy.asgi import (
     channel_layers,
     core_layer_of,
 )
-from achannels.legacy.contents import reply_content
+from achannels.legacy.contents import handshake_content, reply_content
 from achannels.legacy.names import heard, plain_name
 
 
@@ -82,6 +82,8 @@ class ReplyChannel(sync.Reply, Channel):
 
     __slots__ = ()
 
+    _kept = staticmethod(reply_content)
+
     def send(self, content: Mapping[str, Any], immediately: bool = False, **options: Any) -> None:
         """Answer: `accept text bytes close` for sockets, `status headers content` for requests.
 
@@ -90,9 +92,17 @@ class ReplyChannel(sync.Reply, Channel):
         """
         if not isinstance(content, dict):
             raise TypeError(f"a message is a dict, not {type(content).__name__}")
-        kept = reply_content(content)
+        kept = self._kept(content)
         if kept is not None:
             super().send(kept, immediately, **options)
+
+
+class HandshakeChannel(ReplyChannel):
+    """The channel to the socket that `websocket.connect` came from."""
+
+    __slots__ = ()
+
+    _kept = staticmethod(handshake_content)
 
 
 class Group(sync.Group):
@@ -176,4 +186,4 @@ def _member(channel: BaseChannel | str) -> BaseChannel | str:
     return plain_name(channel) if "!" in channel else channel
 
 
-__all__ = ["DEFAULT_CHANNEL_LAYER", "Channel", "Group", "ReplyChannel"]
+__all__ = ["DEFAULT_CHANNEL_LAYER", "Channel", "Group", "HandshakeChannel", "ReplyChannel"]

@@ -28,6 +28,20 @@ def reply_content(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return kept or (None if content else content)
 
 
+def handshake_content(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return a reply to `websocket.connect` as `reply_content` does; what refuses has no code.
+
+    A close with nothing else refuses, and the code of that never gets to the client: it may be any.
+    """
+    kept = reply_content(content)
+    if kept is None:
+        return None
+    if kept.get("accept") is False:
+        return {"accept": False}
+    code = kept.get("close")
+    return {"close": True} if len(kept) == 1 and isinstance(code, int) else kept
+
+
 def for_consumer(channel: str, content: Content) -> None:
     """Change a content of ours into what a plain consumer of 1.x gets; twice changes nothing more.
 
@@ -68,4 +82,4 @@ def _bytes(text: str | bytes) -> bytes:
     return text.encode("latin-1") if isinstance(text, str) else text
 
 
-__all__ = ["NO_CODE", "for_consumer", "merged", "reply_content"]
+__all__ = ["NO_CODE", "for_consumer", "handshake_content", "merged", "reply_content"]

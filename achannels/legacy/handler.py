@@ -5,7 +5,8 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any, cast
 
 from django.conf import settings
@@ -15,10 +16,12 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
+from achannels.channel import ReplyChannel
 from achannels.exceptions import ChannelFull, RequestAborted, RequestTimeout
 from achannels.legacy.exceptions import ResponseLater
 from achannels.legacy.message import Message
 from achannels.legacy.request import AsgiRequest
+from achannels.sync import collected
 from achannels.types import Content
 
 logger = logging.getLogger("django.request")
@@ -50,7 +53,7 @@ class AsgiHandler(BaseHandler):
         super().__init__()
         self.load_middleware()
 
-    def __call__(self, message: Message) -> Iterator[Content]:
+    def __call__(self, message: Message) -> Generator[Content]:
         """Give the messages that answer a request; none if the view raised `ResponseLater`."""
         set_script_prefix(message.get("root_path", "") or "")
         signals.request_started.send(sender=self.__class__, message=message)
@@ -103,7 +106,7 @@ class AsgiHandler(BaseHandler):
             response: Any response of Django, rendered.
         """
         head: Content = {
-            "status": response.status_code,
+            "status": int(response.status_code),
             "headers": [
                 *(
                     (name.encode("ascii"), value.encode("latin-1"))
@@ -147,18 +150,35 @@ class ViewConsumer:
         self.handler = self.handler_class()
 
     def __call__(self, message: Message) -> None:
-        """Answer a request; each part of the answer leaves when it is made."""
-        for reply in self.handler(message):
-            self._send(message, reply)
+        """Answer a request; each part of the answer leaves when it is made.
+
+        No more is made when the client has left; the response is closed in any case.
+        """
+        with closing(self.handler(message)) as replies:
+            for reply in replies:
+                self._send(message, reply)
+                if reply.get("more_content") and _is_over(message):
+                    return
 
     def _send(self, message: Message, reply: Content) -> None:
         while True:
             try:
                 message.reply_channel.send(reply, immediately=True)
             except ChannelFull:
+                if _is_over(message):
+                    return
                 time.sleep(FULL_WAIT)
             else:
                 return
+
+
+def _is_over(message: Message) -> bool:
+    """Whether nobody waits for more of the answer."""
+    pending = collected.get()
+    if pending is not None and pending.is_cancelled:
+        return True
+    reply = message._reply
+    return isinstance(reply, ReplyChannel) and reply.socket.is_over
 
 
 def _parts(response: StreamingHttpResponse) -> Iterable[bytes]:

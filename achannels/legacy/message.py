@@ -7,10 +7,12 @@ from typing import Any
 
 from achannels import channel as awaited
 from achannels import sync
+from achannels.django.db import close_old_connections
 from achannels.exceptions import ChannelFull
 from achannels.legacy.asgi import AnyLayer, channel_layers, core_layer_of
-from achannels.legacy.channel import Channel, ReplyChannel
+from achannels.legacy.channel import Channel, HandshakeChannel, ReplyChannel
 from achannels.legacy.conf import is_old_way
+from achannels.legacy.signals import consumer_finished, consumer_started
 from achannels.message import BaseMessage
 from achannels.registry import get_channel_layer
 from achannels.types import Content
@@ -65,7 +67,9 @@ class Message(sync.Message):
         """The channel to the socket or request that it came from, `None` if there is none."""
         reply = self._reply
         if isinstance(reply, awaited.ReplyChannel):
-            return ReplyChannel(reply.socket, reply.core_layer)
+            connects = self._channel.name == "websocket.connect"
+            kind = HandshakeChannel if connects else ReplyChannel
+            return kind(reply.socket, reply.core_layer)
         if reply is not None:
             return Channel(reply.name, channel_layer=reply._layer)
         if is_old_way("CHANNELS_REPLY_CHANNEL"):
@@ -94,11 +98,16 @@ def given(message: BaseMessage, name: str) -> Any:
         return MISSING
 
 
+class _Begun(sync.Collected):
+    """Sends that wait since `consumer_started`; a runtime keeps those of its consumers itself."""
+
+
 class PendingMessageStore:
     """Where the sends of a plain consumer wait for its end.
 
     There is one for each consumer that runs; outside of consumers sends leave at once. The runtime
-    fills and empties it: this is for code that runs consumers by hand.
+    fills and empties it: this is for code that runs consumers by hand, between the signals
+    `consumer_started` and `consumer_finished` or between the methods here.
 
     Attributes:
         retry_time: Seconds that a send may wait for room in a channel.
@@ -127,6 +136,18 @@ class PendingMessageStore:
         for call in pending.calls if pending is not None else ():
             self._send(call)
 
+    def begin(self) -> None:
+        """A consumer has started: keep sends, unless a runtime does."""
+        pending = sync.collected.get()
+        if pending is None or type(pending) is _Begun:
+            sync.collected.set(_Begun())
+
+    def finish(self) -> None:
+        """A consumer has finished: close old connections, and send what was kept since `begin`."""
+        if type(sync.collected.get()) is _Begun:
+            close_old_connections()
+            self.send_and_flush()
+
     def _send(self, call: sync.Call) -> None:
         deadline = time.monotonic() + self.retry_time
         while True:
@@ -143,5 +164,7 @@ class PendingMessageStore:
 
 
 pending_message_store = PendingMessageStore()
+consumer_started.own = pending_message_store.begin
+consumer_finished.own = pending_message_store.finish
 
 __all__ = ["MISSING", "Message", "PendingMessageStore", "given", "pending_message_store"]

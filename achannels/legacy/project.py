@@ -6,6 +6,7 @@ from django.conf import settings
 from achannels.django import conf
 from achannels.django.db import database_sync_to_async
 from achannels.django.sessions import is_available
+from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, channel_layers
 from achannels.legacy.conf import is_old_way
 from achannels.legacy.delay import delayed
 from achannels.legacy.handler import ViewConsumer
@@ -26,11 +27,13 @@ class LegacyProject(conf.Project):
     serves_static = True
 
     def routing(self) -> Routing:
-        """Return its routing, and behind it the views as consumers of requests, and delays."""
+        """Return its routing with what was added to it, and behind it views and delays."""
+        routing = super().routing()
+        added = channel_layers.added(DEFAULT_CHANNEL_LAYER, routing)
         defaults = delayed.default_routes()
         if is_old_way("CHANNELS_VIEWS"):
             defaults.append(route("http.request", self._view_consumer()))
-        return [include(super().routing()), *defaults]
+        return [include(routing), *added, *defaults]
 
     def _view_consumer(self) -> ViewConsumer:
         installed = apps.is_installed("django.contrib.staticfiles")

@@ -112,11 +112,12 @@ class Include(routing.Include):
         ValueError: It is none.
     """
 
-    __slots__ = ("_router",)
+    __slots__ = ("_node", "_nodes")
 
     def __init__(self, routing: Routing, **prefixes: FilterSource) -> None:
         super().__init__(Router.resolve_routing(routing), **prefixes)
-        self._router: routing_.Router | None = None
+        self._node: Node | None = None
+        self._nodes: dict[str, Node] = {}
 
     def compile(self, inside: Kind | None) -> Node:
         """Compile it: its own path is a regular expression, and so are plain ones inside of that."""
@@ -128,9 +129,11 @@ class Include(routing.Include):
 
     def match(self, message: OnChannel) -> Match | None:
         """Return the consumer and keyword arguments of the first route inside that takes it."""
-        if self._router is None:
-            self._router = routing_.Router(self)
-        return self._router.match(message.channel.name, message.content)
+        if self._node is None:
+            self._node = self.compile(None)
+            self._nodes = {name: on for name in self._node.channels if (on := self._node.on(name))}
+        node = self._nodes.get(message.channel.name)
+        return None if node is None else node.match(message.content)
 
 
 class Router:
@@ -138,6 +141,7 @@ class Router:
 
     Args:
         routing: A list or dict of routes, or its dotted name. It is never changed.
+        added: Routes behind it; `add_route` appends to this list.
 
     Attributes:
         root: An include of everything.
@@ -147,12 +151,17 @@ class Router:
     root: Include
     channels: set[str]
 
-    def __init__(self, routing: Routing) -> None:
-        self._rebuild(list(_children(self.resolve_routing(routing))))
+    def __init__(self, routing: Routing, added: list[BaseRoute] | None = None) -> None:
+        self._added = [] if added is None else added
+        self._rebuild([*_children(self.resolve_routing(routing)), *self._added])
 
     def add_route(self, route: BaseRoute) -> None:
-        """Append a route."""
+        """Append a route.
+
+        Applications that are made later have it too, if this is the router of the layer `default`.
+        """
         self._rebuild([*self.root.children, route])
+        self._added.append(route)
 
     def match(self, message: OnChannel) -> Match | None:
         """Return the consumer and its keyword arguments, `None` if no route takes the message."""
@@ -173,7 +182,7 @@ class Router:
             ("websocket.receive", null_consumer),
             ("websocket.disconnect", null_consumer),
         ):
-            self.add_route(Route(channel, consumer))
+            self._rebuild([*self.root.children, Route(channel, consumer)])
 
     @classmethod
     def resolve_routing(cls, routing: Any) -> Any:
@@ -215,7 +224,6 @@ def connect_consumer(message: Any, *args: Any, **kwargs: Any) -> None:
 route = Route
 route_class = RouteClass
 include = Include
-routing_ = routing
 
 
 def _kind(inside: Kind | None) -> Kind | None:

@@ -1,6 +1,7 @@
 """What a content means to a socket, what an event of the server means as a content, and the errors."""
 
 import logging
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -176,12 +177,19 @@ def test_headers_may_come_from_anything_that_gives_pairs() -> None:
 # Close.
 
 
+class Code(IntEnum):
+    GONE = 4410
+
+
 @pytest.mark.parametrize(
-    ("close", "code"), [(True, 1000), (1000, 1000), (3000, 3000), (4999, 4999)]
+    ("close", "code"),
+    [(True, 1000), (1000, 1000), (3000, 3000), (4999, 4999), (Code.GONE, 4410)],
 )
 def test_close_takes_true_or_a_code(close: object, code: int) -> None:
     reply = prepare({"close": close})
     assert reply.close == {"type": "websocket.close", "code": code}
+    assert reply.close is not None
+    assert type(reply.close["code"]) is int
     assert not reply.plain
 
 

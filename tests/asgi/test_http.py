@@ -5,12 +5,14 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 
 from achannels import Channel, Group, Message, consumer, route, sync
 from achannels.asgi import Application
+from achannels.channel import ReplyChannel
 from achannels.exceptions import ChannelFull, DenyConnection, InvalidContent, Reject, RequestAborted
 from achannels.layers.memory import MemoryLayer
 from achannels.testing import HttpClient
@@ -133,6 +135,41 @@ async def test_the_default_status_is_200() -> None:
 
     async with HttpClient(application(route("http.request", short))) as client:
         assert (await client.get("/")).status == 200
+
+
+async def test_a_status_may_be_of_an_enum() -> None:
+    async def created(message: Message) -> None:
+        await message.reply_channel.send({"status": HTTPStatus.CREATED})
+
+    sent = await answered(application(route("http.request", created)))
+    status = sent.events[0]["status"]
+    assert (status, type(status)) == (201, int)
+
+
+async def test_a_client_that_leaves_while_parts_are_made_is_heard() -> None:
+    left: list[str] = []
+    over = asyncio.Event()
+
+    async def stream(message: Message) -> None:
+        assert isinstance(message.reply_channel, ReplyChannel)
+        await message.body()
+        while not message.reply_channel.socket.is_over:
+            await message.reply_channel.send({"content": b"more ", "more_content": True})
+            await asyncio.sleep(0)
+        over.set()
+
+    async def disconnect(message: Message) -> None:
+        left.append(message["path"])
+
+    routes = route("http.request", stream), route("http.disconnect", disconnect)
+    async with (
+        HttpClient(application(*routes)) as client,
+        client.stream("GET", "/news/") as exchange,
+    ):
+        await exchange.receive()
+        exchange.leave()
+        await over.wait()
+    assert left == ["/news/"]
 
 
 async def test_a_second_status_is_ignored_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,6 +18,7 @@ from achannels.legacy.channel import Channel
 from achannels.legacy.facade import LayerFacade
 from achannels.legacy.message import Message
 from achannels.legacy.routing import route
+from achannels.legacy.test.base import fresh_layers
 from achannels.testing import WebsocketClient
 
 HERE = "tests.legacy.test_asgi"
@@ -137,6 +138,17 @@ def test_a_wrapper_is_its_layer_with_alias_and_router(settings: Any) -> None:
     assert wrapper.local_only()
     with pytest.raises(AttributeError):
         _ = wrapper.nonsense
+
+
+def test_routes_that_were_added_outlive_the_layer(settings: Any) -> None:
+    layers = configure(settings, ROUTING=[route("websocket.receive", one)])
+    layers["default"].router.add_route(route("plugged", one))
+    for layer in (layers.make_backend("default"), layers["default"]):
+        assert layer.router.channels == {"websocket.receive", "plugged"}
+    with fresh_layers(["default"]):
+        assert "plugged" in layers["default"].router.channels
+    layers = configure(settings, ROUTING=[route("websocket.receive", one)])
+    assert "plugged" not in layers["default"].router.channels
 
 
 def test_a_wrong_routing_is_improperly_configured(settings: Any) -> None:

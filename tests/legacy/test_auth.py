@@ -135,6 +135,37 @@ def test_a_new_secret_key_leaves_the_session_where_it_is(anna: User, settings: A
         assert channel_session_user(who)(receive()) == anna
 
 
+@pytest.mark.parametrize(
+    "decorate",
+    [
+        http_session_user,
+        channel_session_user_from_http,
+        channel_and_http_session_user_from_http,
+    ],
+)
+def test_a_new_secret_key_leaves_the_browser_logged_in(
+    decorate: Any, anna: User, settings: Any
+) -> None:
+    store = log_in(SessionStore(), anna)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "a new one"
+    assert decorate(who)(connect(store)) == anna
+    settings.SECRET_KEY_FALLBACKS = []
+    kept = SessionStore(store.session_key)
+    assert kept[HASH_SESSION_KEY] == anna.get_session_auth_hash()
+
+
+def test_a_consumer_may_give_the_session_of_a_browser_another_key(anna: User) -> None:
+    store = log_in(SessionStore(), anna)
+
+    @http_session_user
+    def cycle(message: Any) -> None:
+        message.http_session.cycle_key()
+
+    cycle(connect(store))
+    assert not SessionStore().exists(store.session_key)
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_they_work_on_async_def() -> None:
     user = await User.objects.acreate_user("bert")

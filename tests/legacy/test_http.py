@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from http import HTTPStatus
 from queue import SimpleQueue
 from typing import Any
 
@@ -17,6 +18,7 @@ from achannels.legacy.handler import AsgiHandler
 from achannels.legacy.message import Message
 from achannels.legacy.routing import route
 from achannels.testing import HttpClient, WebsocketClient
+from achannels.types import Event
 
 Serve = Callable[..., Application]
 
@@ -183,7 +185,39 @@ def streaming(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+closed = threading.Event()
+
+
+def endless(request: HttpRequest) -> StreamingHttpResponse:
+    def parts() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"more "
+        finally:
+            closed.set()
+
+    return StreamingHttpResponse(parts())
+
+
+async def endless_async(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"more "
+        finally:
+            closed.set()
+
+    return StreamingHttpResponse(parts())
+
+
+class Created(HttpResponse):
+    status_code = HTTPStatus.CREATED
+
+
 urlpatterns = [
+    path("created/", lambda request: Created("new")),
+    path("endless/", endless),
+    path("endless/async/", endless_async),
     path("", index),
     path("raising/", raising),
     path("leaving/", leaving),
@@ -203,6 +237,7 @@ def site(old_ways: None, settings: Any) -> Application:
     settings.MIDDLEWARE = []
     settings.CHANNEL_LAYERS = {"default": {"ROUTING": [route("websocket.connect", watch)]}}
     go_on.clear()
+    closed.clear()
     return get_asgi_application()
 
 
@@ -222,6 +257,49 @@ async def test_each_part_of_a_stream_leaves_when_it_is_made(site: Application) -
             assert await exchange.receive() == b"two"
             assert await exchange.receive() == b""
         assert await ws.receive() == "kept until the end"
+
+
+@pytest.mark.parametrize("path", ["/endless/", "/endless/async/"])
+async def test_a_stream_ends_when_its_client_leaves(site: Application, path: str) -> None:
+    async with HttpClient(site) as client, client.stream("GET", path) as exchange:
+        await exchange.receive()
+        exchange.leave()
+        assert await asyncio.to_thread(closed.wait, 5)
+
+
+async def test_a_stream_ends_when_its_server_cancels_it(site: Application) -> None:
+    started = asyncio.Event()
+
+    async def receive() -> Event:
+        if started.is_set():
+            await asyncio.Event().wait()
+        return {"type": "http.request"}
+
+    async def send(event: Event) -> None:
+        started.set()
+
+    scope = {"type": "http", "method": "GET", "path": "/endless/", "headers": []}
+    async with site:
+        serving = asyncio.create_task(site(scope, receive, send))
+        await started.wait()
+        serving.cancel()
+        await asyncio.wait([serving], timeout=5)
+        assert serving.cancelled()
+    assert closed.is_set()
+
+
+async def test_a_stream_ends_when_its_server_stops(site: Application) -> None:
+    async with HttpClient(site) as client, client.stream("GET", "/endless/") as exchange:
+        await exchange.receive()
+        assert site._node is not None
+        for socket in site._node.sockets:
+            socket.end(1012, now=True)
+        assert await asyncio.to_thread(closed.wait, 5)
+
+
+async def test_the_status_of_a_response_may_be_of_an_enum(site: Application) -> None:
+    async with HttpClient(site) as client:
+        assert (await client.get("/created/")).status == 201
 
 
 async def test_a_view_can_leave_the_answer_to_others(site: Application) -> None:

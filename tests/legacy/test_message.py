@@ -9,6 +9,7 @@ from achannels.exceptions import NoReplyChannel, NotLoaded
 from achannels.legacy.asgi import channel_layers
 from achannels.legacy.channel import Channel, Group
 from achannels.legacy.message import Message, PendingMessageStore, pending_message_store
+from achannels.legacy.signals import consumer_finished, consumer_started
 
 
 def message(**content: Any) -> Message:
@@ -132,6 +133,38 @@ def test_preparing_drops_what_was_left() -> None:
     pending_message_store.prepare()
     pending_message_store.send_and_flush()
     assert received("one") is None
+
+
+def test_the_signals_around_a_consumer_keep_its_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[Any] = []
+    monkeypatch.setattr(
+        "achannels.legacy.message.close_old_connections", lambda: order.append("connections")
+    )
+
+    def finished(**kwargs: Any) -> None:
+        order.append(received("one"))
+
+    consumer_finished.connect(finished)
+    try:
+        for left in (True, False):
+            consumer_started.send(sender=object)
+            Channel("one").send({"left": left})
+        assert received("one") is None
+        consumer_finished.send(sender=object)
+    finally:
+        consumer_finished.disconnect(finished)
+    assert order == ["connections", {"left": False}]
+    assert not pending_message_store.active
+
+
+def test_the_signals_leave_what_others_keep() -> None:
+    pending_message_store.prepare()
+    Channel("one").send({"n": 1})
+    consumer_started.send(sender=object)
+    consumer_finished.send(sender=object)
+    assert received("one") is None
+    pending_message_store.send_and_flush()
+    assert received("one") == {"n": 1}
 
 
 def test_what_finds_no_room_is_logged_and_the_rest_is_sent(

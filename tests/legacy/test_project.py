@@ -11,8 +11,10 @@ from achannels import route as our_route
 from achannels.asgi import Application, get_asgi_application
 from achannels.auth import http_user
 from achannels.consumers import AsyncJsonWebsocketConsumer
+from achannels.django import conf
 from achannels.django.db import database_sync_to_async
 from achannels.legacy import auth, dispatch, sessions, signals
+from achannels.legacy.asgi import channel_layers
 from achannels.legacy.channel import Channel, Group
 from achannels.legacy.generic.websockets import WebsocketConsumer
 from achannels.legacy.routing import route, route_class
@@ -22,6 +24,9 @@ from achannels.testing import HttpClient, Node, WebsocketClient
 from tests.legacy.test_auth import log_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("old_ways")]
+
+
+nothing: list[Any] = []
 
 
 @pytest.fixture
@@ -77,6 +82,22 @@ async def test_routes_of_both_kinds_in_one_list(project: Any) -> None:
         assert await ws.receive_json() == {"board": "oil", "got": [1]}
     async with HttpClient(application) as client:
         assert (await client.get("/nowhere/")).status == 404
+
+
+@pytest.mark.parametrize("kind", [list, tuple, lambda routes: "tests.legacy.test_project.nothing"])
+async def test_routes_added_to_the_router_of_the_layer(kind: Any, settings: Any) -> None:
+    def receive(message: Any) -> None:
+        message.reply_channel.send({"text": f"plugged in: {message['text']}"})
+
+    routing = kind([route("websocket.receive", receive, path="^/own/")])
+    settings.CHANNEL_LAYERS = {"default": {"ROUTING": routing}}
+    channel_layers["default"].router.add_route(route("websocket.receive", receive, path="^/plug/"))
+    conf.install()  # an app that comes later is ready
+    async with WebsocketClient(get_asgi_application(), "/plug/") as ws:
+        await ws.send("hi")
+        assert await ws.receive() == "plugged in: hi"
+    settings.CHANNEL_LAYERS = {"default": {"ROUTING": [route("websocket.receive", receive)]}}
+    assert not any("plug" in line for line in get_asgi_application().router.routes)
 
 
 async def test_a_socket_shares_its_session_between_both_kinds(project: Any) -> None:

@@ -326,6 +326,54 @@ def test_anything_that_matches_is_a_route() -> None:
     assert core.claims("chan", {"path": "/"})
 
 
+class Numbered(Route):
+    """Takes what a route takes, if its number is odd, and adds the number."""
+
+    def match(self, message: Any) -> Any:
+        found = super().match(message)
+        number = message.content.get("number", 0)
+        return (found[0], {**found[1], "number": number}) if found and number % 2 else None
+
+
+class NumberedClass(RouteClass):
+    def match(self, message: Any) -> Any:
+        return super().match(message) if message.content.get("number", 0) % 2 else None
+
+
+class NumberedInclude(Include):
+    def match(self, message: Any) -> Any:
+        return super().match(message) if message.content.get("number", 0) % 2 else None
+
+
+@pytest.mark.usefixtures("old_ways")
+@pytest.mark.parametrize("around", [list, lambda routes: [Include(routes, path="^/a")]])
+def test_a_route_may_have_a_match_of_its_own(around: Any) -> None:
+    routes = around(
+        [
+            Numbered("chan", one, path=r"(?:/a)?/(?P<x>\d)"),
+            NumberedClass(Classy),
+            NumberedInclude([Numbered("c", one), Route(["c", "d"], two)], path="(/a)?/1"),
+        ]
+    )
+    router, core = Router(routes), ours.Router(routes)
+    for channel, number, found in (
+        ("chan", 3, (one, {"x": "1", "number": 3})),
+        ("chan", 2, None),
+        ("a", 1, (Classy, {})),
+        ("b", 2, None),
+        ("c", 5, (one, {"number": 5})),
+        ("d", 5, (two, {})),
+        ("c", 4, None),
+        ("d", 4, None),
+    ):
+        content = {"path": "/a/1", "number": number}
+        assert matched(router, message(channel, **content)) == found
+        assert core.match(channel, content) == found
+    assert list(core.consumers()) == [one, Classy, two]
+    assert list(core.consumers("d")) == [two]
+    assert [line.rpartition(".")[2] for line in core.routes] == ["one", "Classy", "one", "two"]
+
+
 @pytest.mark.usefixtures("old_ways")
 def test_what_does_not_match_is_no_route() -> None:
     for wrong in (Odd, object(), "chan"):

@@ -185,7 +185,16 @@ async def test_what_accepts(serve: Serve, replies: list[Any], frames: list[Any])
 
 
 @pytest.mark.parametrize(
-    "reply", [{"accept": False}, {"close": True}, {"close": 4001}, {"accept": False, "text": "x"}]
+    "reply",
+    [
+        {"accept": False},
+        {"close": True},
+        {"close": 4001},
+        {"close": 1008},
+        {"close": 403, "text": ""},
+        {"accept": False, "text": "x"},
+        {"accept": False, "close": 1008},
+    ],
 )
 async def test_what_refuses_and_disconnect_comes_all_the_same(serve: Serve, reply: Any) -> None:
     disconnect = Recorder()
@@ -264,6 +273,12 @@ async def test_accept_and_close_opens_and_closes(serve: Serve) -> None:
     application = serve(route("websocket.connect", Recorder({"accept": True, "close": 4001})))
     async with WebsocketClient(application, "/") as ws:
         assert await ws.wait_closed() == 4001
+
+
+async def test_a_code_that_is_none_closes_what_connect_accepted(serve: Serve) -> None:
+    application = serve(route("websocket.connect", Recorder({"accept": True}, {"close": 1008})))
+    async with WebsocketClient(application, "/") as ws:
+        assert await ws.wait_closed() == 1000
 
 
 async def test_what_comes_after_a_close_is_swallowed(serve: Serve) -> None:
