@@ -57,8 +57,10 @@ class PlainHandler(SyncHandler):
     ) -> bool:
         """Handle one message, and handle it again as long as it asks for that."""
         for_consumer(channel.name, content)
-        if channel.name == "http.request" and body is not None and "body" not in content:
-            content["body"] = await body.read()
+        if channel.name == "http.request":
+            content["root_path"] = content.get("root_path") or conf.script_name()
+            if body is not None and "body" not in content:
+                content["body"] = await body.read()
         while True:
             error = await self._once(connection, channel, content, kwargs, attempt, body)
             if error is None:
@@ -82,6 +84,7 @@ class PlainHandler(SyncHandler):
         message.attempt = attempt
         message.body_source = body
         message.consumer = self.name
+        message._scope = connection.scope
         if content.get(RETRY_KEY) == RETRIES:
             message.__doomed__ = True
         state = self.state
