@@ -25,12 +25,12 @@ class LegacyProject(conf.Project):
 
     serves_static = True
 
-    def routing(self) -> Routing:
+    def routing(self, alias: str = "default") -> Routing:
         """Return its routing, and behind it the views as consumers of requests, and delays."""
-        defaults = delayed.default_routes()
+        defaults = delayed.default_routes(alias)
         if is_old_way("CHANNELS_VIEWS"):
             defaults.append(route("http.request", self._view_consumer()))
-        return [include(super().routing()), *defaults]
+        return [include(super().routing(alias)), *defaults]
 
     def _view_consumer(self) -> ViewConsumer:
         installed = apps.is_installed("django.contrib.staticfiles")
