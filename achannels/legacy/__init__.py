@@ -37,7 +37,7 @@ test         ChannelTestCase, Client, WSClient, apply_routes
 """
 
 from achannels.asgi.settings import defaults
-from achannels.legacy import alias, conf, custom, dispatch, ready
+from achannels.legacy import alias, conf, custom, dispatch, log, ready
 from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, channel_layers
 from achannels.legacy.channel import Channel, Group
 from achannels.legacy.routing import include, route, route_class
@@ -62,6 +62,7 @@ def install() -> None:
     custom.install()
     dispatch.install()
     ready.install()
+    log.install()
 
 
 __all__ = [

@@ -77,6 +77,38 @@ class TestLog:
         (handler,) = (each for each in logger.handlers if isinstance(each, log._Handler))
         assert all(handler in logging.getLogger(name).handlers for name in log.SERVERS)
 
+    @pytest.mark.parametrize(
+        ("debug", "logging_config", "given", "said"),
+        [
+            (False, "logging.config.dictConfig", {}, True),
+            (True, "logging.config.dictConfig", {}, False),  # Django says it
+            (True, None, {}, True),
+            (False, "logging.config.dictConfig", {"version": 1}, False),
+        ],
+    )
+    def test_without_a_set_up_errors_are_on_stderr(
+        self,
+        settings: Any,
+        capsys: pytest.CaptureFixture[str],
+        *,
+        debug: bool,
+        logging_config: str | None,
+        given: dict[str, Any],
+        said: bool,
+    ) -> None:
+        settings.DEBUG, settings.LOGGING_CONFIG, settings.LOGGING = debug, logging_config, given
+        logger = logging.getLogger(log.CHANNELS)
+        logger.propagate = False
+        for _ in range(2):
+            log.install()
+        logger.error("said")
+        logger.info("not said")
+        text = capsys.readouterr().err
+        assert text.count("said") == (1 if said else 0)
+        log.setup_logger(log.CHANNELS)
+        logger.error("said")
+        assert capsys.readouterr().err.count("said") == 1
+
     def test_above_verbosity_1_it_writes_more(self, capsys: pytest.CaptureFixture[str]) -> None:
         log.setup_logger("test.channels")
         logger = log.setup_logger("test.channels", verbosity=2)

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from achannels.asgi.settings import SettingKeywords
 from achannels.django import conf
 from achannels.django.management.commands import runserver
+from achannels.legacy.log import CHANNELS, setup_logger
 from achannels.legacy.project import LegacyProject
 from achannels.types import ASGIApplication
 
@@ -41,6 +42,11 @@ class Command(runserver.Command):
             type=float,
             help="Seconds that a socket may wait to be accepted; then it is refused.",
         )
+
+    def run(self, **options: Any) -> None:
+        """Serve, with or without the reloader; above verbosity 1, tell of each message."""
+        setup_logger(CHANNELS, options["verbosity"])
+        super().run(**options)
 
     def get_application(self, **options: Any) -> ASGIApplication:
         """Return the application that `ASGI_APPLICATION` names, else the project's."""
