@@ -1,6 +1,7 @@
 """`channels.log`."""
 
 import logging
+import sys
 from typing import TextIO
 
 from django.conf import settings
@@ -25,6 +26,7 @@ class _Fallback(_Handler):
         is_shown = settings.configured and settings.DEBUG and settings.LOGGING_CONFIG
         if is_shown or (settings.configured and settings.LOGGING):
             return False
+        self.stream = sys.stderr
         return bool(super().handle(record))
 
 

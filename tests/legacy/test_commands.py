@@ -70,8 +70,8 @@ def test_another_application_has_a_warning_that_they_do_not(
     assert capsys.readouterr().err == ""
     command.get_application(**parsed(command, *OPTIONS))
     assert (
-        "tests.legacy.test_commands.own is no Application of achannels: no effect on it has "
-        "--noworker, --http_timeout, --websocket_handshake_timeout."
+        "--noworker, --http_timeout, --websocket_handshake_timeout without effect: "
+        "tests.legacy.test_commands.own is no Application of achannels."
     ) in capsys.readouterr().err
 
 

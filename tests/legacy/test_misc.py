@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ class TestLog:
     )
     def test_without_a_set_up_errors_are_on_stderr(
         self,
-        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
         *,
         debug: bool,
@@ -96,9 +97,11 @@ class TestLog:
         given: dict[str, Any],
         said: bool,
     ) -> None:
-        settings.DEBUG, settings.LOGGING_CONFIG, settings.LOGGING = debug, logging_config, given
+        there = {"DEBUG": debug, "LOGGING_CONFIG": logging_config, "LOGGING": given}
+        # Where Django follows a change of LOGGING, it sets up logging anew.
+        monkeypatch.setattr(log, "settings", SimpleNamespace(configured=True, **there))
         logger = logging.getLogger(log.CHANNELS)
-        logger.propagate = False
+        logger.propagate, logger.handlers = False, []
         for _ in range(2):
             log.install()
         logger.error("said")

@@ -163,7 +163,7 @@ class Command(runserver.Command):
             found.adjust(**keywords)
         elif keywords:
             lost = ", ".join(self.switches[key] for key in keywords)
-            text = f"WARNING: {dotted} is no Application of achannels: no effect on it has {lost}."
+            text = f"WARNING: {lost} without effect: {dotted} is no Application of achannels."
             self.stderr.write(self.style.WARNING(text))
         return found
 
