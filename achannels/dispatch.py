@@ -5,7 +5,6 @@ application is made; a message costs a match and a call.
 """
 
 import inspect
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,8 +22,6 @@ from achannels.options import Options
 from achannels.routing import Router
 from achannels.state import Connection, Loaders, State
 from achannels.types import Content
-
-logger = logging.getLogger("achannels.consumer")
 
 
 class Dispatcher:
@@ -101,7 +98,7 @@ compilers: list[Callable[[Any, Dispatcher], Handler | None]] = []
 
 def log_error(handler: Handler, channel: str, path: str | None, error: BaseException) -> None:
     """Write the one ERROR record for a consumer that raised."""
-    logger.error(
+    handler.logger.error(
         "%s raised on %s%s",
         handler.name,
         channel,

@@ -35,6 +35,9 @@ class Handler(Protocol):
     every_end: bool
     """On `http.disconnect`: it is called after each response, not only when a client left."""
 
+    logger: logging.Logger
+    """Where it is told what the consumer raised."""
+
     async def __call__(
         self,
         connection: Connection,
@@ -53,6 +56,7 @@ class BaseHandler:
 
     max_body: int | None = None
     every_end = False
+    logger = logger
 
 
 class AsyncHandler(BaseHandler):

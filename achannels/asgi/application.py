@@ -81,6 +81,15 @@ class Application:
         """What carries the messages of this application."""
         return self._layer or registry.get_channel_layer()
 
+    def adjust(self, **settings: Unpack[SettingKeywords]) -> None:
+        """Change settings of an application that has not started yet.
+
+        Raises:
+            ConfigurationError: A value is wrong.
+        """
+        self.settings = self.settings.but(settings)
+        self._dispatcher = None
+
     @property
     def dispatcher(self) -> Dispatcher:
         """Finds and calls the consumers."""

@@ -5,7 +5,7 @@ import importlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
 from achannels.exceptions import ConfigurationError
@@ -119,6 +119,16 @@ class Settings:
         if isinstance(values["allowed_origins"], Iterator):  # each node reads it anew
             values["allowed_origins"] = list(values["allowed_origins"])
         settings = cls(**values)
+        settings._check()
+        return settings
+
+    def but(self, given: "SettingKeywords") -> "Settings":
+        """Return these settings with others in the place of some, whatever the environment says.
+
+        Raises:
+            ConfigurationError: A value is wrong.
+        """
+        settings = replace(self, **given)
         settings._check()
         return settings
 

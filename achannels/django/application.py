@@ -12,6 +12,7 @@ from achannels.asgi.application import Application
 from achannels.asgi.settings import SettingKeywords
 from achannels.django import conf
 from achannels.exceptions import ConfigurationError
+from achannels.registry import get_channel_layer
 
 if TYPE_CHECKING:
     from achannels.types import ASGIApplication
@@ -20,12 +21,13 @@ LOCAL = [".localhost", "127.0.0.1", "[::1]"]
 """Hosts that are allowed with `DEBUG` and no `ALLOWED_HOSTS`, as Django has them."""
 
 
-def application(**overrides: Unpack[SettingKeywords]) -> Application:
+def application(alias: str = "default", **overrides: Unpack[SettingKeywords]) -> Application:
     """Return an application made of Django's settings.
 
     Requests that no `http.request` route takes go to Django's own handler.
 
     Args:
+        alias: The layer of `CHANNEL_LAYERS` that it serves, with its routing.
         **overrides: They win over the setting `ACHANNELS`.
 
     Raises:
@@ -41,7 +43,8 @@ def application(**overrides: Unpack[SettingKeywords]) -> Application:
     keywords: SettingKeywords = {**conf.keywords(), **overrides}
     pages = cast("ASGIApplication", ASGIHandler())
     project = conf.get_project()
-    made = Application(project.routing(), http=pages, **keywords)
+    layer = None if alias == "default" else get_channel_layer(alias)
+    made = Application(project.routing(alias), layer=layer, http=pages, **keywords)
     made.hosts = is_own_host
     made.channel_sessions = project.channel_sessions(values.channel_session_engine)
     made.dispatcher  # noqa: B018 - a consumer that is wrong stops the start

@@ -33,9 +33,9 @@ APPS = frozenset({"achannels.apps", "achannels.legacy.apps"})
 class Project:
     """What the application of a project is made of; an app on top of this one may have another."""
 
-    def routing(self) -> Routing:
-        """Return the routing that is served."""
-        return routing()
+    def routing(self, alias: str = "default") -> Routing:
+        """Return the routing that is served over a layer."""
+        return routing(alias)
 
     def channel_sessions(self, engine: str | None) -> ChannelSessions | None:
         """Return where channel sessions are kept, `None`: with the socket.
@@ -148,19 +148,19 @@ def application_settings(overrides: SettingKeywords | None = None) -> Settings:
         raise ConfigurationError(text) from error.__cause__
 
 
-def routing() -> Routing:
-    """Return the routing of the default layer, or its dotted name; `[]` if there is none.
+def routing(alias: str = "default") -> Routing:
+    """Return the routing of a layer, or its dotted name; `[]` if there is none.
 
-    It is `CHANNEL_LAYERS["default"]["ROUTING"]`, else `channel_routing` in the module `routing`
-    beside the module that `ROOT_URLCONF` names.
+    It is `CHANNEL_LAYERS[alias]["ROUTING"]`, and for the default layer else `channel_routing` in the
+    module `routing` beside the module that `ROOT_URLCONF` names.
 
     Raises:
         ConfigurationError: `CHANNEL_LAYERS` is no dict of dicts.
     """
-    given = layers().get("default", {}).get("ROUTING")
+    given = layers().get(alias, {}).get("ROUTING")
     if given is not None:
         return cast("Routing", given)
-    module = default_module()
+    module = default_module() if alias == "default" else None
     return f"{module}.{VARIABLE}" if module is not None and _exists(module) else []
 
 

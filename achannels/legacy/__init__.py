@@ -9,7 +9,8 @@ achannels.legacy.install()
 
 From then on `channels` is this package and `channels.X` the module `achannels.legacy.X`; so are
 `asgiref.inmemory`, `asgi_redis` and `asgi_ipc`. The entry `"achannels.legacy"` (or `"channels"`) in
-`INSTALLED_APPS` does the same, for what is imported after it.
+`INSTALLED_APPS` does the same, for what is imported after it; beside another package `channels` it
+leaves that its name.
 
 The rooms, lowest first; each knows the ones above it in this list:
 
@@ -37,7 +38,7 @@ test         ChannelTestCase, Client, WSClient, apply_routes
 """
 
 from achannels.asgi.settings import defaults
-from achannels.legacy import alias, conf, custom, dispatch, ready
+from achannels.legacy import alias, conf, custom, dispatch, log, ready
 from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, channel_layers
 from achannels.legacy.channel import Channel, Group
 from achannels.legacy.routing import include, route, route_class
@@ -48,20 +49,26 @@ __version__ = "1.1.8"
 default_app_config = "channels.apps.ChannelsConfig"
 
 
-def install() -> None:
+def install(*, names: bool = True) -> None:
     """Put Channels 1.x at the name `channels`, and set its defaults; more than once does nothing.
 
     Call it in the first lines of the settings, before anything imports `channels`.
 
+    Args:
+        names: `False` leaves the name `channels` to another package of that name: the modules of 1.x
+            are `achannels.legacy` alone, and all else is the same.
+
     Raises:
-        ConfigurationError: Another package `channels` is installed.
+        ConfigurationError: Another package `channels` is installed, and its name is asked for.
     """
-    alias.refuse_beside_another()
-    alias.put_in_place()
+    if names:
+        alias.refuse_beside_another()
+        alias.put_in_place()
     defaults.update(conf.DEFAULTS)
     custom.install()
     dispatch.install()
     ready.install()
+    log.install()
 
 
 __all__ = [

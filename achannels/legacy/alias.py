@@ -27,25 +27,28 @@ def refuse_beside_another() -> None:
     Raises:
         ConfigurationError: It has; the text says where, and what to do.
     """
-    loaded = sys.modules.get("channels")
-    if loaded is not None and loaded.__name__ == LEGACY:
-        return
-    origin = getattr(loaded, "__file__", None) or _found("channels")
+    origin = another()
     if origin is None:
         return
     try:
         name = f"the package channels {version('channels')}"
-        advice = (
-            "Uninstall it (pip uninstall channels), or write `from achannels.legacy import ...` in "
-            "place of `from channels import ...` and leave install() out."
-        )
+        advice = "Uninstall it (pip uninstall channels)"
     except PackageNotFoundError:
         name = "a package 'channels' of your own"
-        advice = "Give that package another name."
+        advice = "Give that package another name"
     raise ConfigurationError(
         f"achannels.legacy.install() puts Channels 1.x at the name 'channels', and that is taken by "
-        f"{name} in {origin}. {advice}"
+        f"{name} in {origin}. {advice}, or write `from achannels.legacy import ...` in place of "
+        "`from channels import ...`, and install(names=False)."
     )
+
+
+def another() -> str | None:
+    """Return the file of a package `channels` that is not this one, `None` if there is none."""
+    loaded = sys.modules.get("channels")
+    if loaded is not None and loaded.__name__ == LEGACY:
+        return None
+    return getattr(loaded, "__file__", None) or _found("channels")
 
 
 def _found(name: str) -> str | None:
@@ -101,4 +104,12 @@ def put_in_place() -> None:
         sys.meta_path.insert(0, AliasFinder())
 
 
-__all__ = ["LEGACY", "MODULES", "AliasFinder", "put_in_place", "real_name", "refuse_beside_another"]
+__all__ = [
+    "LEGACY",
+    "MODULES",
+    "AliasFinder",
+    "another",
+    "put_in_place",
+    "real_name",
+    "refuse_beside_another",
+]

@@ -62,4 +62,9 @@ def max_body() -> int | None:
     )
 
 
-__all__ = ["DEFAULTS", "WORDS", "is_old_way", "max_body"]
+def script_name() -> str:
+    """Return `FORCE_SCRIPT_NAME`, empty if it is not set."""
+    return (settings.FORCE_SCRIPT_NAME if settings.configured else None) or ""
+
+
+__all__ = ["DEFAULTS", "WORDS", "is_old_way", "max_body", "script_name"]

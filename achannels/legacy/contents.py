@@ -8,17 +8,21 @@ from achannels.types import Content
 NO_CODE = 1005
 """Code of a close frame that has none."""
 
+_SOCKET = frozenset({"accept", "subprotocol", "headers", "text", "bytes", "close", "reason"})
+_REQUEST = frozenset({"status", "status_text", "headers", "content", "more_content"})
+
 
 def reply_content(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return a reply as a socket or a request takes it; `None` for one that says nothing.
 
     An empty `text` or `bytes` is no frame in 1.x and accepts nothing, and `"close": False` closes
-    nothing. Of an answer to a request, `status_text` is left out, and headers may be `str`.
+    nothing. Of an answer to a request, `status_text` is left out, and headers may be `str`. What has
+    a key that neither takes stays as it is: members of a group may be other channels.
     """
     if len(content) == 1 and content.get("text"):
         return content
-    if "status" in content or "content" in content or "more_content" in content:
-        return _answer(content)
+    if not _SOCKET.issuperset(content):
+        return _answer(content) if _REQUEST.issuperset(content) else content
     kept = {
         key: value
         for key, value in content.items()
@@ -71,11 +75,16 @@ def merged(headers: Iterable[Sequence[bytes]]) -> list[list[bytes]]:
 
 def _answer(content: Mapping[str, Any]) -> Content:
     kept = {key: value for key, value in content.items() if key != "status_text"}
-    if kept.get("headers"):
-        kept["headers"] = [
-            [_bytes(name).lower(), _bytes(value).strip(b" ")] for name, value in kept["headers"]
-        ]
+    if isinstance(kept.get("headers"), list | tuple):
+        kept["headers"] = _headers(kept["headers"])
     return kept
+
+
+def _headers(headers: Sequence[Any]) -> Sequence[Any]:
+    try:
+        return [[_bytes(name).lower(), _bytes(value).strip(b" ")] for name, value in headers]
+    except (TypeError, ValueError, AttributeError):
+        return headers  # whoever takes them says what is wrong
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -21,7 +21,7 @@ from achannels.state import Connection, State
 from achannels.sync import Collected
 from achannels.types import Content
 
-logger = logging.getLogger("achannels.consumer")
+logger = logging.getLogger("django.channels")
 
 RETRIES = 10
 """How often a message is handled again after `ConsumeLater`."""
@@ -39,6 +39,7 @@ class PlainHandler(SyncHandler):
     """Calls a `def` function or a 1.x class with a message of 1.x, in a thread."""
 
     every_end = True
+    logger = logger
     keeps_open = True
     """An exception leaves the socket open."""
 
@@ -56,9 +57,15 @@ class PlainHandler(SyncHandler):
         body: Body | None = None,
     ) -> bool:
         """Handle one message, and handle it again as long as it asks for that."""
+        if logger.isEnabledFor(logging.DEBUG):
+            reply = content.get("reply_channel", "none")
+            logger.debug("Got message on %s (reply %s)", channel.name, reply)
+            logger.debug("Dispatching message on %s to %s", channel.name, self.name)
         for_consumer(channel.name, content)
-        if channel.name == "http.request" and body is not None and "body" not in content:
-            content["body"] = await body.read()
+        if channel.name == "http.request":
+            content["root_path"] = content.get("root_path") or conf.script_name()
+            if body is not None and "body" not in content:
+                content["body"] = await body.read()
         while True:
             error = await self._once(connection, channel, content, kwargs, attempt, body)
             if error is None:
@@ -82,6 +89,7 @@ class PlainHandler(SyncHandler):
         message.attempt = attempt
         message.body_source = body
         message.consumer = self.name
+        message._scope = connection.scope
         if content.get(RETRY_KEY) == RETRIES:
             message.__doomed__ = True
         state = self.state

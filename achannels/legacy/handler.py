@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.core import signals
+from django.core.handlers.asgi import get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -55,7 +56,7 @@ class AsgiHandler(BaseHandler):
 
     def __call__(self, message: Message) -> Generator[Content]:
         """Give the messages that answer a request; none if the view raised `ResponseLater`."""
-        set_script_prefix(message.get("root_path", "") or "")
+        set_script_prefix(get_script_prefix(message.content))
         signals.request_started.send(sender=self.__class__, message=message)
         try:
             request = self.request_class(message)

@@ -1,7 +1,13 @@
 """`channels.log`."""
 
 import logging
+import sys
 from typing import TextIO
+
+from django.conf import settings
+
+CHANNELS = "django.channels"
+"""The logger of 1.x; what its consumers raise is logged there."""
 
 FORMAT = "%(asctime)s - %(levelname)s - %(module)s - %(message)s"
 
@@ -11,6 +17,26 @@ SERVERS = ("daphne.ws_protocol", "daphne.http_protocol", "daphne.server")
 
 class _Handler(logging.StreamHandler[TextIO]):
     """Told apart from handlers that others have put on the loggers."""
+
+
+class _Fallback(_Handler):
+    """Writes what Django's own logging keeps from the terminal: without `DEBUG` it mails alone."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        is_shown = settings.configured and settings.DEBUG and settings.LOGGING_CONFIG
+        if is_shown or (settings.configured and settings.LOGGING):
+            return False
+        self.stream = sys.stderr
+        return bool(super().handle(record))
+
+
+def install() -> None:
+    """Have warnings and errors on stderr where no logging is set up; more than once does nothing."""
+    logger = logging.getLogger(CHANNELS)
+    if not any(isinstance(each, _Handler) for each in logger.handlers):
+        handler = _Fallback()
+        handler.setLevel(logging.WARNING)
+        logger.addHandler(handler)
 
 
 def setup_logger(name: str, verbosity: int = 1) -> logging.Logger:
@@ -36,4 +62,4 @@ def setup_logger(name: str, verbosity: int = 1) -> logging.Logger:
     return logging.getLogger(name)
 
 
-__all__ = ["setup_logger"]
+__all__ = ["CHANNELS", "install", "setup_logger"]

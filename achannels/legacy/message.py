@@ -15,7 +15,7 @@ from achannels.legacy.conf import is_old_way
 from achannels.legacy.signals import consumer_finished, consumer_started
 from achannels.message import BaseMessage
 from achannels.registry import get_channel_layer
-from achannels.types import Content
+from achannels.types import Content, Scope
 
 logger = logging.getLogger("achannels.consumer")
 
@@ -34,6 +34,9 @@ class Message(sync.Message):
     """
 
     __doomed__: bool
+
+    _scope: Scope | None = None
+    """That of the socket or request, which knows the whole path."""
 
     def __init__(
         self, content: Content, channel_name: str, channel_layer: AnyLayer | None = None
@@ -83,7 +86,9 @@ class Message(sync.Message):
 
     def copy(self) -> "Message":
         """Return a message with a copy of the content."""
-        return self.of(deepcopy(self.content), self._channel, self._reply)
+        copied = self.of(deepcopy(self.content), self._channel, self._reply)
+        copied._scope = self._scope
+        return copied
 
 
 MISSING: Any = object()

@@ -26,11 +26,11 @@ class LegacyProject(conf.Project):
 
     serves_static = True
 
-    def routing(self) -> Routing:
+    def routing(self, alias: str = DEFAULT_CHANNEL_LAYER) -> Routing:
         """Return its routing with what was added to it, and behind it views and delays."""
-        routing = super().routing()
-        added = channel_layers.added(DEFAULT_CHANNEL_LAYER, routing)
-        defaults = delayed.default_routes()
+        routing = super().routing(alias)
+        added = channel_layers.added(alias, routing)
+        defaults = delayed.default_routes(alias)
         if is_old_way("CHANNELS_VIEWS"):
             defaults.append(route("http.request", self._view_consumer()))
         return [include(routing), *added, *defaults]

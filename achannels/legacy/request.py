@@ -20,7 +20,8 @@ class AsgiRequest(ASGIRequest):
     """A request made of a message.
 
     Its body is read when it is made: from `body`, and from the channel `body_channel` if there is
-    one.
+    one. Its path is the whole one, also where the site is mounted below another path, which routes
+    do not see; `FORCE_SCRIPT_NAME` stands for a `root_path` that the server does not know.
 
     Args:
         message: Of `http.request`. Headers may also be a dict of `str` and `bytes`; they are then
@@ -47,7 +48,7 @@ class AsgiRequest(ASGIRequest):
         self._content_length = 0
         content = message.content
         body = self._read_body(content)
-        super().__init__(_scope(content), BytesIO(body))
+        super().__init__(_scope(content, _path(message)), BytesIO(body))
         self._body = body
         self.path_info = self.META["PATH_INFO"] = path_of(
             {"path": self.path, "root_path": self.script_name}
@@ -84,7 +85,14 @@ class AsgiRequest(ASGIRequest):
             more = chunk.get("more_content", False)
 
 
-def _scope(content: Content) -> dict[str, Any]:
+def _path(message: Any) -> str:
+    """Return the path with the place where the site is mounted, if that was cut off."""
+    path: str = message.content["path"]
+    scope = getattr(message, "_scope", None)
+    return scope["path"] if scope and path_of(scope) == path else path
+
+
+def _scope(content: Content, path: str) -> dict[str, Any]:
     """Return the ASGI scope that a content stands for; its cookies are one header."""
     headers = content.get("headers") or []
     if isinstance(headers, Mapping):
@@ -95,7 +103,7 @@ def _scope(content: Content) -> dict[str, Any]:
     others = [(name, value) for name, value in headers if name != b"cookie"]
     return {
         "type": "http",
-        "path": content["path"],
+        "path": path,
         "method": content["method"],
         "query_string": content.get("query_string", b""),
         "root_path": content.get("root_path", ""),

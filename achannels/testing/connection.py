@@ -159,6 +159,10 @@ class Connection:
             self.errors.append(error)
 
 
+LOGGERS = ("achannels", "django.channels")
+"""Where exceptions are logged; those of consumers of Channels 1.x at the second."""
+
+
 class _Hub(logging.Handler):
     """Hands the exceptions that the package logs to the connections they belong to."""
 
@@ -168,13 +172,15 @@ class _Hub(logging.Handler):
 
     def add(self, connection: Connection) -> None:
         if not self._connections:
-            logging.getLogger("achannels").addHandler(self)
+            for name in LOGGERS:
+                logging.getLogger(name).addHandler(self)
         self._connections.add(connection)
 
     def discard(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if not self._connections:
-            logging.getLogger("achannels").removeHandler(self)
+            for name in LOGGERS:
+                logging.getLogger(name).removeHandler(self)
 
     def count(self, loop: asyncio.AbstractEventLoop) -> int:
         tasks = (connection.task for connection in self._connections)

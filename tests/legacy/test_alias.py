@@ -173,16 +173,22 @@ def test_the_entry_in_installed_apps_is_enough(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_real_package_is_refused_and_not_imported(tmp_path: Path) -> None:
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A real package `channels`, which cannot be imported."""
     package = tmp_path / "channels"
     package.mkdir()
     (package / "__init__.py").write_text("raise SystemExit('it was imported')\n")
     metadata = tmp_path / "channels-4.9.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: channels\nVersion: 4.9\n")
+    return package
+
+
+def test_a_real_package_is_refused_and_not_imported(package: Path) -> None:
     done = run(
         "import achannels.legacy; achannels.legacy.install()",
-        PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}",
+        PYTHONPATH=f"{package.parent}{os.pathsep}{ROOT}",
     )
     assert done.returncode == 1
     text = done.stderr.splitlines()[-1]
@@ -191,6 +197,62 @@ def test_a_real_package_is_refused_and_not_imported(tmp_path: Path) -> None:
     )
     assert f"taken by the package channels 4.9 in {package / '__init__.py'}" in text
     assert "Uninstall it (pip uninstall channels), or write `from achannels.legacy import" in text
+    assert text.endswith("and install(names=False).")
+
+
+BESIDE = """
+import asyncio
+import sys
+
+from django.conf import settings
+
+if sys.argv[1] == "call":
+    import achannels.legacy
+
+    achannels.legacy.install(names=False)
+settings.configure(
+    INSTALLED_APPS=["achannels.legacy", "django.contrib.sessions"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    CHANNEL_LAYERS={"default": {"BACKEND": "asgiref.inmemory.ChannelLayer", "ROUTING": []}},
+)
+import django
+
+django.setup()
+from django.apps import apps
+from django.core.management import get_commands
+
+from achannels.asgi import get_asgi_application
+from achannels.legacy import Group
+from achannels.legacy.message import Message
+from achannels.legacy.routing import route
+from achannels.testing import WebsocketClient
+
+
+def receive(message):
+    assert type(message) is Message
+    Group("all").add(message.reply_channel)
+    Group("all").send({"text": ""})
+    Group("all").send({"text": message["text"]})
+
+
+async def main():
+    settings.CHANNEL_LAYERS["default"]["ROUTING"].append(route("websocket.receive", receive))
+    async with WebsocketClient(get_asgi_application(), "/anywhere/") as ws:
+        await ws.send("hi")
+        assert await ws.receive() == "hi"
+
+
+asyncio.run(main())
+assert apps.get_app_config("achannels_legacy").name == "achannels.legacy"
+assert get_commands()["runserver"] == get_commands()["runworker"] == "achannels.legacy"
+assert "channels" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("how", ["call", "entry"])
+def test_beside_a_real_package_the_shim_works_by_its_own_name(package: Path, how: str) -> None:
+    done = run(BESIDE, how, PYTHONPATH=f"{package.parent}{os.pathsep}{ROOT}")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_package_of_ones_own_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,11 +291,11 @@ def test_every_module_of_the_shim_can_be_imported() -> None:
             importlib.import_module(info.name)
 
 
-def run(program: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a Python of its own."""
     inherited = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
     return subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, *arguments],
         cwd=ROOT,
         env={**inherited, **environ},
         capture_output=True,

@@ -175,6 +175,28 @@ def test_on_any_other_channel_everything_is_a_message(content: dict[str, Any]) -
     assert received("mail") == content
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": "", "id": 5},
+        {"id": 3, "close": False},
+        {"type": "chat.message", "text": ""},
+        {"content": "x", "headers": {"ab": "b"}},
+        {"content": "x", "headers": [1]},
+        {"status": 3, "status_text": "done", "id": 5},
+    ],
+)
+def test_a_group_gets_what_is_for_no_socket_as_it_is(content: dict[str, Any]) -> None:
+    Group("news").add("mail")
+    Group("news").send(content)
+    assert received("mail") == content
+
+
+def test_of_a_reply_that_says_more_what_is_empty_is_left_out() -> None:
+    Channel("other.process!x").send({"text": "", "bytes": None, "close": True})
+    assert channel_layers["default"].receive(["other.process!"])[1] == {"close": True}
+
+
 def test_an_answer_to_a_request_has_lower_case_names_of_bytes() -> None:
     Channel("other.process!y").send(
         {

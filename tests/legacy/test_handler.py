@@ -99,6 +99,13 @@ def test_a_root_path_is_the_script_prefix() -> None:
     assert answer["content"] == b"/"
 
 
+def test_force_script_name_is_the_script_prefix(settings: Any) -> None:
+    settings.FORCE_SCRIPT_NAME = "/app"
+    for place in ("/app/prefix/", "/prefix/"):
+        (answer,) = answered(place)
+        assert answer["content"] == b"/app/"
+
+
 def test_the_start_and_the_end_of_a_request_are_told() -> None:
     told: list[Any] = []
 

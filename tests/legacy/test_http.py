@@ -8,8 +8,8 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.urls import path
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.urls import path, reverse
 
 from achannels.asgi import Application, get_asgi_application
 from achannels.legacy.channel import Channel, Group
@@ -214,6 +214,11 @@ class Created(HttpResponse):
     status_code = HTTPStatus.CREATED
 
 
+def where(request: HttpRequest) -> JsonResponse:
+    url = request.build_absolute_uri()
+    return JsonResponse([request.path, request.path_info, url, reverse("where")], safe=False)
+
+
 urlpatterns = [
     path("created/", lambda request: Created("new")),
     path("endless/", endless),
@@ -222,6 +227,7 @@ urlpatterns = [
     path("raising/", raising),
     path("leaving/", leaving),
     path("streaming/", streaming),
+    path("where/", where, name="where"),
 ]
 
 
@@ -315,6 +321,27 @@ async def test_an_error_in_a_view_is_500(site: Application) -> None:
     async with HttpClient(site) as client:
         assert (await client.get("/raising/")).status == 500
         assert (await client.get("/nowhere/")).status == 404
+
+
+@pytest.mark.parametrize("views", ["consumer", "django"])
+async def test_a_view_knows_where_the_site_is_mounted(
+    site: Application, settings: Any, views: str
+) -> None:
+    settings.CHANNELS_VIEWS = views
+    there = ["/app/where/", "/where/", "http://testserver/app/where/", "/app/where/"]
+    async with HttpClient(get_asgi_application(), root_path="/app") as client:
+        assert (await client.get("/where/")).json() == there
+    settings.FORCE_SCRIPT_NAME = "/app"
+    async with HttpClient(get_asgi_application()) as client:
+        assert (await client.get("/app/where/")).json() == there
+
+
+async def test_force_script_name_is_the_root_path_of_requests(serve: Serve, settings: Any) -> None:
+    settings.FORCE_SCRIPT_NAME = "/app"
+    for root in ("", "/other"):
+        async with HttpClient(serve(route("http.request", keep)), root_path=root) as client:
+            await client.get("/")
+    assert [content["root_path"] for content in seen] == ["/app", "/other"]
 
 
 async def test_views_can_be_djangos(site: Application, settings: Any) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +77,40 @@ class TestLog:
         assert not logger.propagate
         (handler,) = (each for each in logger.handlers if isinstance(each, log._Handler))
         assert all(handler in logging.getLogger(name).handlers for name in log.SERVERS)
+
+    @pytest.mark.parametrize(
+        ("debug", "logging_config", "given", "said"),
+        [
+            (False, "logging.config.dictConfig", {}, True),
+            (True, "logging.config.dictConfig", {}, False),  # Django says it
+            (True, None, {}, True),
+            (False, "logging.config.dictConfig", {"version": 1}, False),
+        ],
+    )
+    def test_without_a_set_up_errors_are_on_stderr(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        *,
+        debug: bool,
+        logging_config: str | None,
+        given: dict[str, Any],
+        said: bool,
+    ) -> None:
+        there = {"DEBUG": debug, "LOGGING_CONFIG": logging_config, "LOGGING": given}
+        # Where Django follows a change of LOGGING, it sets up logging anew.
+        monkeypatch.setattr(log, "settings", SimpleNamespace(configured=True, **there))
+        logger = logging.getLogger(log.CHANNELS)
+        logger.propagate, logger.handlers = False, []
+        for _ in range(2):
+            log.install()
+        logger.error("said")
+        logger.info("not said")
+        text = capsys.readouterr().err
+        assert text.count("said") == (1 if said else 0)
+        log.setup_logger(log.CHANNELS)
+        logger.error("said")
+        assert capsys.readouterr().err.count("said") == 1
 
     def test_above_verbosity_1_it_writes_more(self, capsys: pytest.CaptureFixture[str]) -> None:
         log.setup_logger("test.channels")

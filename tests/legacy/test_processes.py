@@ -177,8 +177,8 @@ def fetch(server: Server, path: str, body: bytes | None = None) -> bytes:
 
 def test_a_worker_beside_a_server(site: Path) -> None:
     assert "no issues" in run("manage.py", "check", folder=site, more={})
-    worker = Worker(site, "--threads", "2", "--only-channels", "work")
-    with served(site) as server, worker, socket(server) as ws:
+    worker = Worker(site, "--threads", "2", "--only-channels", "work", "-v", "2")
+    with served(site, "-v", "2") as server, worker, socket(server) as ws:
         for _ in range(50):
             assert fetch(server, "/start/") == b"started"
             assert ws.recv(10) == "done 7"
@@ -190,6 +190,9 @@ def test_a_worker_beside_a_server(site: Path) -> None:
     assert "process ready Worker\nready Worker\n" in worker.output
     assert "Listening on channels work\n" in worker.output
     assert "Using multi-threaded worker." in worker.output
+    assert "Got message on work (reply none)\n" in worker.output
+    assert "Dispatching message on work to mysite.routing.work\n" in worker.output
+    assert "Dispatching message on websocket.receive to mysite.routing.ws_receive" in server.output
     assert server.output.count("ready Worker") == 1
     assert "process ready" not in server.output
 

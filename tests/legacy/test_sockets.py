@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -424,8 +425,32 @@ async def test_an_error_is_logged_what_was_sent_leaves_and_the_socket_stays(
     with pytest.raises(ValueError, match="no"):
         await said(application, fail="before fail", more="before more")
     (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
-    assert record.name == "achannels.consumer"
+    assert record.name == "django.channels"
     assert record.getMessage().endswith("failing raised on websocket.receive at /")
+
+
+async def test_an_error_of_an_async_consumer_is_in_our_log(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def receive(message: Any) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await said(serve(route("websocket.receive", receive)), fail="")
+    (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert record.name == "achannels.consumer"
+
+
+async def test_each_message_is_told_at_debug(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "django.channels")
+    await said(serve(route("websocket.receive", echo)), hi="hi")
+    got, dispatched = [
+        each.getMessage() for each in caplog.records if each.name == "django.channels"
+    ]
+    assert re.fullmatch(r"Got message on websocket\.receive \(reply .+!.+\)", got)
+    assert dispatched == f"Dispatching message on websocket.receive to {__name__}.echo"
 
 
 async def test_an_error_can_close_the_socket(serve: Serve, settings: Any) -> None:

@@ -7,10 +7,16 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.test import override_settings
 
 from achannels.legacy.auth import channel_session_user, channel_session_user_from_http
 from achannels.legacy.routing import route
-from achannels.legacy.sessions import channel_session, http_session, session_for_reply_channel
+from achannels.legacy.sessions import (
+    channel_and_http_session,
+    channel_session,
+    http_session,
+    session_for_reply_channel,
+)
 from achannels.legacy.test import ChannelTestCase, WSClient, apply_routes
 
 
@@ -175,6 +181,51 @@ class UserTest(ChannelTestCase):
             User.objects.create(username="bert"), "django.contrib.auth.backends.ModelBackend"
         )
         assert [user.username for user in self.user_of(client)] == ["bert", "bert"]
+
+    def test_who_logged_in_is_known_to_the_browser_alone(self) -> None:
+        seen: list[Any] = []
+
+        @channel_session_user
+        def connect(message: Any) -> None:
+            seen.append(message.user.is_anonymous)
+            accept(message)
+
+        client = WSClient()
+        client.session["place"] = "here"
+        client.force_login(self.anna)
+        with apply_routes([route("websocket.connect", connect)]):
+            client.send_and_consume("websocket.connect")
+        assert seen == [True]
+        assert client.session["place"] == "here"
+        of_socket = session_for_reply_channel(client.reply_channel)
+        assert client.session.session_key != of_socket.session_key
+
+    def test_a_socket_keeps_both_sessions(self) -> None:
+        @channel_and_http_session
+        def connect(message: Any) -> None:
+            message.channel_session["room"] = "lobby"
+            message.http_session["seen"] = True
+            accept(message)
+
+        @channel_session
+        def receive(message: Any) -> str:
+            room: str = message.channel_session["room"]
+            return room
+
+        client = WSClient()
+        client.force_login(self.anna)
+        with apply_routes(
+            [route("websocket.connect", connect), route("websocket.receive", receive)]
+        ):
+            client.send_and_consume("websocket.connect")
+            assert client.send_and_consume("websocket.receive", text="t") == "lobby"
+        assert type(client.session)(client.session.session_key)["seen"] is True
+
+    @override_settings(CHANNEL_SESSION_ENGINE="django.contrib.sessions.backends.cache")
+    def test_log_in_where_sockets_have_another_engine(self) -> None:
+        client = WSClient()
+        client.force_login(self.anna)
+        assert self.user_of(client) == [self.anna, self.anna]
 
     def test_without_log_in(self) -> None:
         assert all(user.is_anonymous for user in self.user_of(WSClient()))

@@ -109,13 +109,13 @@ def consumer(message: Any) -> None:
     wait_in_layer(delayed, message.channel_layer)
 
 
-def default_routes() -> list[Route]:
+def default_routes(alias: str = "default") -> list[Route]:
     """Return the route of `asgi.delay`, unless `rundelay` takes what comes there.
 
     It does where the app is installed and the layer carries messages between processes.
     """
-    config = registry.configured().get("default", {})
-    in_memory = issubclass(registry.backend_class("default", config), MemoryLayer)
+    config = registry.configured().get(alias, {})
+    in_memory = issubclass(registry.backend_class(alias, config), MemoryLayer)
     if apps.is_installed("achannels.legacy.delay") and not in_memory:
         return []
     return [route(CHANNEL, consumer)]

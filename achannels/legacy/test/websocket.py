@@ -11,6 +11,7 @@ from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
+from achannels.django.sessions import store_class
 from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER
 from achannels.legacy.sessions import session_for_reply_channel
 from achannels.legacy.test.base import Client
@@ -29,6 +30,7 @@ class WSClient(Client):
         self.order = 0
         self.is_ordered = ordered
         self._session: SessionBase | None = None
+        self._is_browsers = False
         self._headers: dict[str, bytes] = {}
         self._cookies: dict[str, str] = {}
         self._session_cookie = True
@@ -65,7 +67,7 @@ class WSClient(Client):
 
     @property
     def session(self) -> SessionBase:
-        """The session of this socket.
+        """The session of this socket; after a log-in, that of the browser.
 
         Raises:
             EnvironmentError: `django.contrib.sessions` is not installed.
@@ -176,10 +178,12 @@ class WSClient(Client):
         return content
 
     def _login(self, user: Any, backend: str | None) -> None:
+        if not self._is_browsers:
+            session = store_class(settings.SESSION_ENGINE)()
+            session.update(dict(self.session.items()))
+            self._session, self._is_browsers = session, True
         request = HttpRequest()
         request.session = self.session
-        if not self.session.exists(str(self.session.session_key)):
-            self.session.save(must_create=True)
         auth.login(request, user, backend)
         request.session.save()
         self._session_cookie = True

@@ -3,8 +3,9 @@
 import errno
 import os
 import sys
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.apps import apps
 from django.conf import settings
@@ -19,6 +20,7 @@ from django.utils.version import get_docs_version
 
 import achannels
 from achannels.asgi import Application, get_asgi_application
+from achannels.asgi.settings import SettingKeywords
 from achannels.django import conf
 from achannels.django.access import AccessLog, write_socket_lines
 from achannels.django.reload import leave_within, run_with_reloader
@@ -43,6 +45,9 @@ class Command(runserver.Command):
     """Serves pages and WebSockets; with `--noasgi`, it is Django's own command."""
 
     help = "Starts a lightweight web server for development, which also serves WebSockets."
+
+    switches: ClassVar[Mapping[str, str]] = {"threads": "--nothreading"}
+    """The option behind each setting that the command line changes."""
 
     addr: str
     port: str
@@ -145,17 +150,26 @@ class Command(runserver.Command):
     def get_application(self, **options: Any) -> ASGIApplication:
         """Return the application that `ASGI_APPLICATION` names, else the project's.
 
-        An `asgi.py` that still makes Django's plain application is passed over.
+        An `asgi.py` that still makes Django's plain application is passed over. One that is no
+        `Application` is served as it is, and a warning says which options have no effect then.
         """
+        keywords = self.keywords(options)
         dotted = getattr(settings, "ASGI_APPLICATION", None)
-        if dotted:
-            found: ASGIApplication = import_string(dotted)
-            if not isinstance(found, ASGIHandler):
-                return found
-        drain = min(conf.application_settings().drain_timeout, PATIENCE)
-        if options["use_threading"]:
-            return get_asgi_application(drain_timeout=drain)
-        return get_asgi_application(drain_timeout=drain, threads=1)
+        found: ASGIApplication | None = import_string(dotted) if dotted else None
+        if found is None or isinstance(found, ASGIHandler):
+            found = get_asgi_application()
+        if isinstance(found, Application):
+            keywords["drain_timeout"] = min(found.settings.drain_timeout, PATIENCE)
+            found.adjust(**keywords)
+        elif keywords:
+            lost = ", ".join(self.switches[key] for key in keywords)
+            text = f"WARNING: {lost} without effect: {dotted} is no Application of achannels."
+            self.stderr.write(self.style.WARNING(text))
+        return found
+
+    def keywords(self, options: dict[str, Any]) -> SettingKeywords:
+        """Return the settings that the command line changes."""
+        return {} if options["use_threading"] else {"threads": 1}
 
     def _serve(self, options: dict[str, Any]) -> None:
         listening = listen(

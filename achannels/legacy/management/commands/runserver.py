@@ -1,22 +1,27 @@
 """`manage.py runserver` with the options of Channels 1.x."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from django.conf import settings
-from django.core.handlers.asgi import ASGIHandler
 from django.core.management.base import CommandParser
-from django.utils.module_loading import import_string
 
-from achannels.asgi import get_asgi_application
 from achannels.asgi.settings import SettingKeywords
 from achannels.django import conf
 from achannels.django.management.commands import runserver
+from achannels.legacy.log import CHANNELS, setup_logger
 from achannels.legacy.project import LegacyProject
 from achannels.types import ASGIApplication
 
 
 class Command(runserver.Command):
     """The command of `achannels`, with three options more."""
+
+    switches: ClassVar[Mapping[str, str]] = {
+        **runserver.Command.switches,
+        "mode": "--noworker",
+        "http_timeout": "--http_timeout",
+        "handshake_timeout": "--websocket_handshake_timeout",
+    }
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options."""
@@ -38,27 +43,28 @@ class Command(runserver.Command):
             help="Seconds that a socket may wait to be accepted; then it is refused.",
         )
 
+    def run(self, **options: Any) -> None:
+        """Serve, with or without the reloader; above verbosity 1, tell of each message."""
+        setup_logger(CHANNELS, options["verbosity"])
+        super().run(**options)
+
     def get_application(self, **options: Any) -> ASGIApplication:
         """Return the application that `ASGI_APPLICATION` names, else the project's."""
         project = conf.get_project()
         if isinstance(project, LegacyProject):
             project.serves_static = options["use_static_handler"]
-        dotted = getattr(settings, "ASGI_APPLICATION", None)
-        if dotted:
-            found: ASGIApplication = import_string(dotted)
-            if not isinstance(found, ASGIHandler):
-                return found
-        return get_asgi_application(**_keywords(options))
+        return super().get_application(**options)
+
+    def keywords(self, options: dict[str, Any]) -> SettingKeywords:
+        """Return the settings that the command line changes."""
+        keywords = super().keywords(options)
+        if not options["run_worker"]:
+            keywords["mode"] = "interface"
+        if options["http_timeout"] is not None:
+            keywords["http_timeout"] = options["http_timeout"]
+        if options["websocket_handshake_timeout"] is not None:
+            keywords["handshake_timeout"] = options["websocket_handshake_timeout"]
+        return keywords
 
 
-def _keywords(options: dict[str, Any]) -> SettingKeywords:
-    keywords: SettingKeywords = {}
-    if not options["use_threading"]:
-        keywords["threads"] = 1
-    if not options["run_worker"]:
-        keywords["mode"] = "interface"
-    if options["http_timeout"] is not None:
-        keywords["http_timeout"] = options["http_timeout"]
-    if options["websocket_handshake_timeout"] is not None:
-        keywords["handshake_timeout"] = options["websocket_handshake_timeout"]
-    return keywords
+__all__ = ["Command"]

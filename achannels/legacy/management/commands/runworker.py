@@ -5,11 +5,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from achannels.asgi import Application, get_asgi_application
+from achannels.django.application import application
 from achannels.django.management.commands import runworker
 from achannels.exceptions import ConfigurationError, LayerUnavailable
 from achannels.home.running import run_worker
-from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayerWrapper, channel_layers
+from achannels.legacy.asgi import DEFAULT_CHANNEL_LAYER, channel_layers
 from achannels.legacy.log import setup_logger
 
 logger = logging.getLogger("django.channels")
@@ -52,7 +52,7 @@ class Command(runworker.Command):
         logger.info("Running worker against channel layer %s", layer)
         try:
             run_worker(
-                _application(layer, threads),
+                application(alias, threads=threads),
                 only=options["only_channels"],
                 exclude=options["exclude_channels"],
                 concurrency=options["concurrency"] or threads,
@@ -64,7 +64,4 @@ class Command(runworker.Command):
             raise CommandError(str(error)) from error
 
 
-def _application(layer: ChannelLayerWrapper, threads: int) -> Application:
-    if layer.alias == DEFAULT_CHANNEL_LAYER:
-        return get_asgi_application(threads=threads)
-    return Application(layer.routing, layer=layer.channel_layer.layer, threads=threads)
+__all__ = ["Command"]
