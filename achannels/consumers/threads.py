@@ -8,6 +8,7 @@ back with one `call_soon_threadsafe`.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -21,18 +22,24 @@ logger = logging.getLogger("achannels.consumer")
 Runner = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 _Outcome = Exception | None
-_Job = tuple[Context, Callable[[], _Outcome], asyncio.Future[_Outcome]]
+_Steps = Sequence[Callable[[], None]]
+
+_FRESH = 1.0
+"""Seconds in which what was called after a consumer need not be called before the next one."""
 
 
 class _Hygiene:
     """What surrounds each call in a thread; Django's app fills it in."""
 
-    around: Sequence[Callable[[], None]] = ()
+    around: _Steps = ()
     runner: Runner | None = None
 
 
 def set_hygiene(*around: Callable[[], None]) -> None:
-    """Say what is called in the thread before and after each `def` consumer."""
+    """Say what is called in the thread before and after each `def` consumer.
+
+    Not before one that follows another in its thread within a second.
+    """
     _Hygiene.around = around
 
 
@@ -58,7 +65,7 @@ class Threads:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._started = 0
         self._running = 0
-        self._waiting: set[asyncio.Future[_Outcome]] = set()
+        self._waiting: set[_Job] = set()
 
     async def run(
         self, function: Callable[..., Any], *args: Any, **kwargs: Any
@@ -98,10 +105,10 @@ class Threads:
     ) -> _Outcome:
         around = _Hygiene.around
 
-        def call() -> _Outcome:
+        def call(before: _Steps) -> _Outcome:
             collected.set(sends)
             try:
-                for step in around:
+                for step in before:
                     step()
                 function(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - it is the caller's to raise
@@ -116,11 +123,11 @@ class Threads:
         context = copy_context()
         runner = _Hygiene.runner
         if runner is not None:
-            outcome: _Outcome = await runner(lambda: context.run(call))
+            outcome: _Outcome = await runner(lambda: context.run(call, around))
             return outcome
         self._running += 1
         try:
-            return await self._to_the_end(sends, context, call)
+            return await self._to_the_end(sends, _Job(context, call, around))
         finally:
             self._running -= 1
 
@@ -136,49 +143,73 @@ class Threads:
         The thread goes on. It is a daemon, so it does not keep the process from ending.
         """
         error = RuntimeError("it did not return in time; its thread goes on")
-        for future in self._waiting:
-            _answer(future, error)
+        for job in self._waiting:
+            job.answer(error)
 
-    async def _to_the_end(
-        self, sends: Collected, context: Context, call: Callable[[], _Outcome]
-    ) -> _Outcome:
+    async def _to_the_end(self, sends: Collected, job: "_Job") -> _Outcome:
         if self._running > self._started and self._started < self.limit:
             self._started += 1
             threading.Thread(
                 target=_work, args=(self._jobs,), name="achannels-consumer", daemon=True
             ).start()
-        future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        self._jobs.put((context, call, future))
+        self._waiting.add(job)
+        self._jobs.put(job)
         try:
-            return await asyncio.shield(future)
+            return await job.future
         except asyncio.CancelledError:
             sends.is_cancelled = True
-            while not future.done():
+            while not job.has_ended:
+                job.future = job.loop.create_future()
                 with suppress(asyncio.CancelledError):  # it was told already
-                    await asyncio.wait([future])
+                    await job.future
             raise
         finally:
-            self._waiting.discard(future)
+            self._waiting.discard(job)
+
+
+class _Job:
+    """A call that a thread makes.
+
+    Attributes:
+        future: Who waits for its outcome; another one after a cancellation.
+        has_ended: It has an outcome, or nobody waits for it.
+    """
+
+    __slots__ = ("around", "call", "context", "future", "has_ended", "loop")
+
+    def __init__(
+        self, context: Context, call: Callable[[_Steps], _Outcome], around: _Steps
+    ) -> None:
+        self.context = context
+        self.call = call
+        self.around = around
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[_Outcome] = self.loop.create_future()
+        self.has_ended = False
+
+    def answer(self, outcome: _Outcome) -> None:
+        """Give the outcome to who waits; the first one counts."""
+        if not self.has_ended:
+            self.has_ended = True
+            if not self.future.done():
+                self.future.set_result(outcome)
 
 
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
+    last: _Steps = ()
+    ended = 0.0
     while (job := jobs.get()) is not None:
-        context, call, future = job
+        is_fresh = job.around is last and time.monotonic() - ended < _FRESH
         try:
-            outcome = context.run(call)
+            outcome = job.context.run(job.call, () if is_fresh else job.around)
         except Exception as error:  # noqa: BLE001 - of what surrounds the call
             outcome = error
+        last, ended = job.around, time.monotonic()
         try:
-            future.get_loop().call_soon_threadsafe(_answer, future, outcome)
+            job.loop.call_soon_threadsafe(job.answer, outcome)
         except RuntimeError:
             logger.warning("a consumer returned after its event loop was closed")
-        del job, context, call, future, outcome
-
-
-def _answer(future: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
-    if not future.done():
-        future.set_result(outcome)
+        del job, outcome
 
 
 __all__ = ["Runner", "Threads", "set_hygiene", "set_runner"]

@@ -257,6 +257,25 @@ async def test_hygiene_surrounds_each_call_in_its_thread(threads: Threads) -> No
     assert steps == [NAME, "second", "call", NAME, "second"]
 
 
+async def test_hygiene_before_a_call_is_left_out_after_that_of_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless that is a second ago, or was another's."""
+    threads, steps = Threads(1), []
+    set_hygiene(lambda: steps.append("step"))
+    for _ in range(2):
+        await threads.run(lambda: steps.append("call"))
+    assert steps == ["step", "call", "step", "call", "step"]
+    monkeypatch.setattr(pool, "_FRESH", 0.0)
+    await threads.run(lambda: steps.append("call"))
+    assert steps[5:] == ["step", "call", "step"]
+    monkeypatch.setattr(pool, "_FRESH", 3600.0)
+    set_hygiene(lambda: steps.append("other"))
+    await threads.run(lambda: steps.append("call"))
+    assert steps[8:] == ["other", "call", "other"]
+    threads.close()
+
+
 async def test_hygiene_that_fails_is_an_error_of_the_call(threads: Threads) -> None:
     calls: list[str] = []
 
