@@ -104,7 +104,9 @@ class RedisIntake(RedisCore):
                 try:
                     receiver.gap(groups, reason, since)
                 except Exception:
-                    logger.exception("%s could not be told that it may have missed", channel)
+                    logger.exception(
+                        "%s could not be told that it may have missed messages", channel
+                    )
 
     def _readable(self, entry: Entry) -> Encoded | None:
         """Return the message of an entry; one that no key opens is counted and skipped."""
