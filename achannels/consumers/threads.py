@@ -202,9 +202,9 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         is_fresh = job.around is last and time.monotonic() - ended < _FRESH
         try:
             outcome = job.context.run(job.call, () if is_fresh else job.around)
+            last, ended = job.around, time.monotonic()
         except Exception as error:  # noqa: BLE001 - of what surrounds the call
-            outcome = error
-        last, ended = job.around, time.monotonic()
+            outcome, last = error, ()
         try:
             job.loop.call_soon_threadsafe(job.answer, outcome)
         except RuntimeError:

@@ -276,6 +276,21 @@ async def test_hygiene_before_a_call_is_left_out_after_that_of_the_last(
     threads.close()
 
 
+async def test_hygiene_that_failed_is_tried_again_before_the_next_call() -> None:
+    threads, steps = Threads(1), []
+
+    def step() -> None:
+        steps.append("step")
+        if len(steps) == 2:
+            raise OSError("no database")
+
+    set_hygiene(step)
+    for _ in range(2):
+        await threads.run(lambda: None)
+    assert steps == ["step"] * 4
+    threads.close()
+
+
 async def test_hygiene_that_fails_is_an_error_of_the_call(threads: Threads) -> None:
     calls: list[str] = []
 

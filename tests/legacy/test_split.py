@@ -1,34 +1,18 @@
 """Plain consumers of 1.x in another process than their sockets and requests."""
 
 import asyncio
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import path
 
 from achannels.legacy.handler import ViewConsumer
 from achannels.legacy.routing import route
 from achannels.testing import ConnectionDenied, HttpClient, WebsocketClient
+from tests.legacy.test_http import closed, endless
 from tests.split.nodes import site
 
 pytestmark = pytest.mark.usefixtures("old_ways")
-
-closed = threading.Event()
-
-
-def endless(request: HttpRequest) -> StreamingHttpResponse:
-    def parts() -> Iterator[bytes]:
-        try:
-            while True:
-                yield b"more "
-        finally:
-            closed.set()
-
-    return StreamingHttpResponse(parts())
-
 
 urlpatterns = [path("endless/", endless)]
 
