@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from blockbuster import BlockBuster
+from django.db import connections
 from hypothesis import settings
 
 from achannels.testing import plugin
@@ -41,6 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def _no_leaks() -> AsyncIterator[None]:
     async with no_leaks():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_open_connections() -> Iterator[None]:
+    """Whichever test came before: it left no database connection open in this thread."""
+    yield
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:  # of a class of tests that goes on
+            connection.close()
 
 
 @pytest.fixture(autouse=True)

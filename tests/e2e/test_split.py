@@ -52,19 +52,29 @@ class Worker:
         )
         self.pid = self._process.pid
         assert self._process.stdout is not None
-        self.first = self._process.stdout.readline()
-        assert self.first.startswith("Listening on "), self.first + self._process.stdout.read()
+        self._stdout = self._process.stdout
+        self._output = ""
+        self.wait_for("Listening on ")
+
+    def wait_for(self, text: str) -> None:
+        """Read what it prints until a text is among it."""
+        while text not in self._output:
+            line = self._stdout.readline()
+            assert line, self._output
+            self._output += line
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> str:
         """End it and return what it printed."""
         self._process.send_signal(number)
-        output, _ = self._process.communicate(timeout=PATIENCE)
-        return self.first + output
+        self._output += self._stdout.read()
+        self._process.wait(PATIENCE)
+        return self._output
 
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
+        self._stdout.close()
 
 
 Start = Callable[[], Worker]
@@ -288,8 +298,7 @@ async def test_a_worker_that_is_paused_beyond_its_lease_repeats_nothing(
     assert [(each["number"], each["seen"]) for each in answers] == [(3, 3)] * SOCKETS
     for each in clients:
         await each.socket.close()
-    output = await asyncio.to_thread(workers[0].end)
-    assert "silent for its lease" in output
+    await asyncio.to_thread(workers[0].wait_for, "silent for its lease")
 
 
 async def no_member_is_left(world: dict[str, str]) -> None:

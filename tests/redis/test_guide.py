@@ -292,7 +292,10 @@ COUNT = 4_000
 
 
 def used(server: Server) -> int:
-    return int(server.info("memory")["used_memory"])
+    """Return the memory in use, once what was dropped is free, but for buffers of connections."""
+    while int((memory := server.info("memory"))["lazyfree_pending_objects"]):
+        pass
+    return int(memory["used_memory"]) - int(memory["mem_clients_normal"])
 
 
 async def cost(server: Server, call: Callable[[int], Coroutine[Any, Any, None]]) -> float:
