@@ -59,11 +59,13 @@ class Outbox:
         spawn: Starts a task that somebody owns.
         end: Called with a close code when the client must go: 1013 when it does not read, 1006 when
             it is gone. It may be called more than once.
+
+    Attributes:
+        close_sent: The client was told to go.
     """
 
     __slots__ = (
         "_books",
-        "_close_sent",
         "_closed",
         "_end",
         "_in_flight",
@@ -77,6 +79,7 @@ class Outbox:
         "_spawn",
         "_writer",
         "_writing",
+        "close_sent",
     )
 
     def __init__(
@@ -93,7 +96,7 @@ class Outbox:
         self._writing = False
         self._in_flight = False
         self._closed = False
-        self._close_sent = False
+        self.close_sent = False
         self._lost = False
         self._writer: asyncio.Task[None] | None = None
         self._released: asyncio.Future[None] | None = None
@@ -118,11 +121,6 @@ class Outbox:
     def is_open(self) -> bool:
         """Whether the accept was sent."""
         return self._open
-
-    @property
-    def close_sent(self) -> bool:
-        """Whether the client was told to go."""
-        return self._close_sent
 
     def limit(self, limits: Limits) -> None:
         """Change the limits, when the consumer of the socket is known."""
@@ -168,7 +166,10 @@ class Outbox:
             return
         if reply.plain and self._open and not self._writing and not self._queue:
             rest = self._start(reply.data)
-            written = not self._lost
+            if rest is None and not self._lost:
+                self._books.replies += 1
+                return
+            written = False
             if rest is not None:
                 self._writing = True
                 try:
@@ -191,9 +192,9 @@ class Outbox:
         """
         self._closed = True
         self._drop_queue()
-        if self._lost or self._close_sent or not self._open:
+        if self._lost or self.close_sent or not self._open:
             return
-        self._close_sent = True
+        self.close_sent = True
         try:
             async with asyncio.timeout(patience):
                 if self._writing:
@@ -322,7 +323,7 @@ class Outbox:
         """Write all events of a reply; return whether they were written."""
         written = reply.data is None or await self._write_event(reply.data)
         if reply.close is not None and not self._closed:
-            self._close_sent = True
+            self.close_sent = True
             written = await self._write_event(reply.close)
             self._closed = True
             self._drop_queue()
