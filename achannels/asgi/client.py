@@ -125,10 +125,11 @@ class Client:
 
     def reply(self, content: Mapping[str, Any]) -> Coroutine[Any, Any, None]:
         """Send to the own client; the coroutine waits while it is slow."""
-        reply = prepare(content)
-        if reply.plain and self._handshake is None:
-            return self._outbox.write(reply)
-        return self.write(self._encode(content) if reply.event else reply)
+        if self._handshake is None and len(content) == 1:
+            text = content.get("text")
+            if type(text) is str and text.isascii():
+                return self._outbox.write_text(text)
+        return self.write(self.prepare(content))
 
     def prepare(self, content: Mapping[str, Any]) -> Reply | Encoded:
         """Check a reply; callable from any thread."""
