@@ -4,7 +4,7 @@ A layer of your own implements `ChannelLayer`; `achannels.testing.layer_suite` t
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypedDict, runtime_checkable
@@ -346,7 +346,7 @@ class Socket(Protocol):
     def is_over(self) -> bool:
         """Whether nobody hears an answer any more; may be asked from any thread."""
 
-    async def reply(self, content: Mapping[str, Any]) -> None:
+    def reply(self, content: Mapping[str, Any]) -> Coroutine[Any, Any, None]:
         """`write(prepare(content))`: send to the own client; waits while the client is slow.
 
         Raises:

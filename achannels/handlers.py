@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from achannels.channel import Channel, ReplyChannel
@@ -38,13 +38,12 @@ class Handler(Protocol):
     logger: logging.Logger
     """Where it is told what the consumer raised."""
 
-    async def __call__(
+    async def handle(
         self,
         connection: Connection,
         channel: Channel,
         content: Content,
         kwargs: dict[str, Any],
-        *,
         attempt: int = 1,
         body: Body | None = None,
     ) -> bool:
@@ -70,25 +69,21 @@ class AsyncHandler(BaseHandler):
         self.options = options
         self.state = state
 
-    async def __call__(
+    async def handle(
         self,
         connection: Connection,
         channel: Channel,
         content: Content,
         kwargs: dict[str, Any],
-        *,
         attempt: int = 1,
         body: Body | None = None,
     ) -> bool:
         """Handle one message."""
-        message = Message(content, channel, connection.reply_channel)
-        message.attempt = attempt
-        message.body_source = body
-        message.consumer = self.name
+        message = Message(content, channel, connection.reply_channel, attempt, body, self.name)
         state = self.state
         try:
             if state is None:
-                await self.consumer(message, **kwargs)
+                await (self.consumer(message, **kwargs) if kwargs else self.consumer(message))
                 return True
             before = await state.load(connection, message)
             try:
@@ -137,21 +132,18 @@ class SyncHandler(BaseHandler):
         self.threads = threads
         self.send_timeout = send_timeout
 
-    async def __call__(
+    async def handle(
         self,
         connection: Connection,
         channel: Channel,
         content: Content,
         kwargs: dict[str, Any],
-        *,
         attempt: int = 1,
         body: Body | None = None,
     ) -> bool:
         """Handle one message."""
-        message = SyncMessage(content, channel, connection.reply_channel)
-        message.attempt = attempt
-        message.body_source = body
-        message.consumer = self.name
+        reply = connection.reply_channel
+        message = SyncMessage(content, channel, reply, attempt, body, self.name)
         state = self.state
         before = await state.load(connection, message) if state is not None else b""
         sends = Collected()
@@ -207,27 +199,27 @@ class ClassHandler(BaseHandler):
         self.state = state
         self.websocket = issubclass(consumer, AsyncWebsocketConsumer | WebsocketConsumer)
 
-    async def __call__(
+    async def handle(
         self,
         connection: Connection,
         channel: Channel,
         content: Content,
         kwargs: dict[str, Any],
-        *,
         attempt: int = 1,
         body: Body | None = None,
     ) -> bool:
         """Handle one message."""
-        if not self.websocket or not isinstance(connection.reply_channel, ReplyChannel):
+        instances = connection.instances
+        if instances is not None and self.consumer in instances:
+            instance = instances[self.consumer]
+        elif not self.websocket or not isinstance(connection.reply_channel, ReplyChannel):
             instance = self._bind(connection, channel, kwargs)
-        elif connection.instances is not None and self.consumer in connection.instances:
-            instance = connection.instances[self.consumer]
         else:
             instance = self._bind(connection, connection.reply_channel, kwargs)
-            connection.instances = {**(connection.instances or {}), self.consumer: instance}
+            connection.instances = {**(instances or {}), self.consumer: instance}
         try:
             if self.state is None:
-                return await self._call(instance, channel.name, content)
+                return await self._call(instance, channel.name, content) is not False
             return await self._with_state(self.state, connection, instance, channel.name, content)
         except asyncio.CancelledError as error:
             _check_own(error)
@@ -252,28 +244,32 @@ class ClassHandler(BaseHandler):
             scope["channel_session"] = await state.channel_session(connection)
             before = state.dump(connection)
         try:
-            known = await self._call(instance, channel, content)
+            known = await self._call(instance, channel, content) is not False
         finally:
             await state.save_channel_session(connection, before)
         if options.http_session:
             await state.save_http_session(scope["session"])
         return known
 
-    async def _call(self, instance: Any, channel: str, content: Content) -> bool:
+    def _call(self, instance: Any, channel: str, content: Content) -> Awaitable[bool | None]:
+        """Call the method for a message; its awaitable gives `False` where there is none."""
         if not self.websocket or "type" in content:
-            known: bool = await instance.dispatch(content)
-            return known
-        if channel == "websocket.receive":
-            await instance.take_frame(content)
+            method = instance.dispatch(content)
+        elif channel == "websocket.receive":
+            method = instance.take_frame(content)
         elif channel == "websocket.connect":
-            for group in instance.groups:
-                await instance.channel_layer.group_add(group, instance.channel_name)
-            await instance.connect()
+            method = self._connect(instance)
         elif channel == "websocket.disconnect":
-            await instance.disconnect(content["code"])
+            method = instance.disconnect(content["code"])
         else:
-            await instance.gap(content)
-        return True
+            method = instance.gap(content)
+        called: Awaitable[bool | None] = method
+        return called
+
+    async def _connect(self, instance: Any) -> None:
+        for group in instance.groups:
+            await instance.channel_layer.group_add(group, instance.channel_name)
+        await instance.connect()
 
     def _bind(
         self, connection: Connection, channel: Channel, kwargs: dict[str, Any]

@@ -62,13 +62,16 @@ class BaseMessage:
         content: Content,
         channel: Channel,
         reply_channel: Channel | None = None,
+        attempt: int = 1,
+        body_source: Body | None = None,
+        consumer: str = "its consumer",
     ) -> None:
         self.content = content
         self._channel = channel
         self._reply = reply_channel
-        self.attempt = 1
-        self.body_source = None
-        self.consumer = "its consumer"
+        self.attempt = attempt
+        self.body_source = body_source
+        self.consumer = consumer
 
     @property
     def channel_layer(self) -> ChannelLayer:

@@ -224,7 +224,7 @@ class Worker:
         if isinstance(reply, str) and reply:
             connection.reply_channel = Channel(reply, channel_layer=self.layer)
         channel = Channel(taken.channel, channel_layer=self.layer)
-        return await handler(connection, channel, taken.content, kwargs, attempt=taken.attempt)
+        return await handler.handle(connection, channel, taken.content, kwargs, taken.attempt)
 
     async def _settle(self, handler: Handler, taken: Taken, error: BaseException | None) -> None:
         options = handler.options

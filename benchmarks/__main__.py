@@ -38,8 +38,8 @@ def main() -> None:
         help=f"{', '.join(SCENARIOS)}, or the name of a case such as 'fanout 500'; all without any",
     )
     parser.add_argument("--rounds", type=int, default=5, help="fresh servers, so often (5)")
-    parser.add_argument("--turns", type=int, default=3, help="turns of each peer in a round (3)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (1.0)")
+    parser.add_argument("--turns", type=int, default=12, help="turns of each peer in a round (12)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn (0.2)")
     parser.add_argument("--quick", action="store_true", help="2 rounds with 1 turn of 0.3 s")
     parser.add_argument("--ws", default="websockets-sansio", help="uvicorn's WebSocket class")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the samples, one a line")

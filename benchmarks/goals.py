@@ -10,7 +10,7 @@ from benchmarks.model import CaseResult
 
 GOALS = Path(__file__).with_name("goals.toml")
 
-Statistic = Literal["best", "median", "worst"]
+Statistic = Literal["best", "median", "worst", "paired"]
 Kind = Literal["ratio", "difference"]
 
 
@@ -95,6 +95,8 @@ def summarise(result: CaseResult, peer: str, metric: str, statistic: Statistic) 
 
 
 def _value(goal: Goal, result: CaseResult) -> float | None:
+    if goal.statistic == "paired":
+        return _paired(goal, result)
     own = summarise(result, goal.peer, goal.metric, goal.statistic)
     if goal.against is None or own is None:
         return own
@@ -102,3 +104,13 @@ def _value(goal: Goal, result: CaseResult) -> float | None:
     if other is None:
         return None
     return own - other if goal.kind == "difference" else own / other
+
+
+def _paired(goal: Goal, result: CaseResult) -> float | None:
+    """Return the median of the ratios of turns that followed each other."""
+    assert goal.against is not None
+    own = result.values(goal.peer, goal.metric)
+    other = result.values(goal.against, goal.metric)
+    if not own or len(own) != len(other):
+        return None
+    return statistics.median(mine / its for mine, its in zip(own, other, strict=True))

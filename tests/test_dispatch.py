@@ -53,7 +53,7 @@ async def handle(
     assert found is not None
     handler, kwargs = found
     connection = connection or Connection({}, MemoryLayer())
-    return await handler(connection, Channel(channel), content, kwargs, **more)
+    return await handler.handle(connection, Channel(channel), content, kwargs, **more)
 
 
 def socket_connection(layer: MemoryLayer, **scope: Any) -> Connection:

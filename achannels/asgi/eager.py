@@ -8,6 +8,7 @@ During that first step `asyncio.current_task()` is the caller's task, not one of
 """
 
 from collections.abc import Awaitable, Generator
+from types import CoroutineType
 from typing import Any
 
 
@@ -43,7 +44,7 @@ def start(awaitable: Awaitable[None]) -> Rest | None:
     Raises:
         BaseException: What the awaitable raises in its first step.
     """
-    steps: Any = awaitable if hasattr(awaitable, "throw") else _steps(awaitable)
+    steps: Any = awaitable if type(awaitable) is CoroutineType else _steps(awaitable)
     try:
         first = steps.send(None)
     except StopIteration:
@@ -52,7 +53,7 @@ def start(awaitable: Awaitable[None]) -> Rest | None:
 
 
 async def _steps(awaitable: Awaitable[None]) -> None:
-    """Give an awaitable that is no coroutine the methods of one; an iterator need not have them."""
+    """Make a coroutine of an awaitable of another kind."""
     await awaitable
 
 

@@ -246,7 +246,7 @@ class Request:
         handler, kwargs = self._found
         channel = self._node.channels["http.request"]
         try:
-            await handler(connection, channel, self._content, kwargs, body=self._body)
+            await handler.handle(connection, channel, self._content, kwargs, body=self._body)
         except Exception as error:  # noqa: BLE001 - every kind is answered there
             await self._failed(error, handler)
             return False
@@ -336,7 +336,9 @@ class Request:
         handler, kwargs = found
         try:
             async with asyncio.timeout(self._node.settings.drain_timeout):
-                await handler(connection, self._node.channels["http.disconnect"], content, kwargs)
+                await handler.handle(
+                    connection, self._node.channels["http.disconnect"], content, kwargs
+                )
         except Exception as error:  # noqa: BLE001 - nobody is left to answer
             log_error(handler, "http.disconnect", self._content["path"], error)
 

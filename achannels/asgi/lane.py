@@ -131,7 +131,9 @@ class Lane:
 
     async def _tell(self, handler: Handler, kwargs: dict[str, Any], content: Content) -> bool:
         try:
-            await handler(self._connection, self._node.channels["websocket.gap"], content, kwargs)
+            await handler.handle(
+                self._connection, self._node.channels["websocket.gap"], content, kwargs
+            )
         except Exception as error:  # noqa: BLE001 - every kind is answered there
             return await self._failed(error, handler, content)
         return True
@@ -151,7 +153,7 @@ class Lane:
         handler = self._node.dispatcher.handler(consumer)
         channel = self._node.channels["websocket.receive"]
         try:
-            known = await handler(self._connection, channel, content, {})
+            known = await handler.handle(self._connection, channel, content, {})
         except Exception as error:  # noqa: BLE001 - every kind is answered there
             return True, await self._failed(error, handler, content)
         if not known:

@@ -9,8 +9,8 @@ from weakref import WeakSet
 
 from achannels.asgi.deadlines import Deadlines
 from achannels.asgi.interface import Interface
+from achannels.asgi.limits import Limits
 from achannels.asgi.origin import OriginCheck
-from achannels.asgi.outbox import Limits
 from achannels.asgi.settings import Settings
 from achannels.channel import Channel
 from achannels.contracts import ChannelLayer

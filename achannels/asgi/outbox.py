@@ -8,13 +8,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from achannels.asgi.eager import Rest, start
-from achannels.asgi.events import Reply
+from achannels.asgi.events import Reply, prepare
+from achannels.asgi.limits import Limits
 from achannels.contracts import Books
-from achannels.options import Overflow
 from achannels.types import Event, Send
 
 logger = logging.getLogger("achannels.server")
@@ -26,23 +25,6 @@ _TURN = 64
 """Frames that one turn of the loop writes for one client."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What may wait for one client.
-
-    Attributes:
-        capacity: Messages.
-        size: Bytes.
-        overflow: What a group send does to a full outbox.
-        stall: Seconds that one write may take before the client counts as stalled.
-    """
-
-    capacity: int
-    size: int
-    overflow: Overflow
-    stall: float
 
 
 def _nobody(code: int) -> None:
@@ -59,11 +41,13 @@ class Outbox:
         spawn: Starts a task that somebody owns.
         end: Called with a close code when the client must go: 1013 when it does not read, 1006 when
             it is gone. It may be called more than once.
+
+    Attributes:
+        close_sent: The client was told to go.
     """
 
     __slots__ = (
         "_books",
-        "_close_sent",
         "_closed",
         "_end",
         "_in_flight",
@@ -77,6 +61,7 @@ class Outbox:
         "_spawn",
         "_writer",
         "_writing",
+        "close_sent",
     )
 
     def __init__(
@@ -93,7 +78,7 @@ class Outbox:
         self._writing = False
         self._in_flight = False
         self._closed = False
-        self._close_sent = False
+        self.close_sent = False
         self._lost = False
         self._writer: asyncio.Task[None] | None = None
         self._released: asyncio.Future[None] | None = None
@@ -118,11 +103,6 @@ class Outbox:
     def is_open(self) -> bool:
         """Whether the accept was sent."""
         return self._open
-
-    @property
-    def close_sent(self) -> bool:
-        """Whether the client was told to go."""
-        return self._close_sent
 
     def limit(self, limits: Limits) -> None:
         """Change the limits, when the consumer of the socket is known."""
@@ -161,26 +141,40 @@ class Outbox:
         self._enqueue(reply, None)
         return True
 
+    async def write_text(self, text: str) -> None:
+        """Write the socket's own answer as `write` does; the short way of nearly all of them."""
+        if not self._open or self._writing or self._queue or self._closed:
+            await self.write(prepare({"text": text}))
+            return
+        rest = self._start({"type": "websocket.send", "text": text})
+        if rest is None and not self._lost:
+            self._books.replies += 1
+        else:
+            await self._finish_own(rest)
+
     async def write(self, reply: Reply) -> None:
         """Send the socket's own answer; returns when it is written, or the client is gone."""
         if self._closed:
             self._count_reply(lost=True)
             return
         if reply.plain and self._open and not self._writing and not self._queue:
-            rest = self._start(reply.data)
-            written = not self._lost
-            if rest is not None:
-                self._writing = True
-                try:
-                    written = await self._finish(rest)
-                finally:
-                    self._release()
-                    self._resume()
-            self._count_reply(lost=not written)
+            await self._finish_own(self._start(reply.data))
             return
         lost: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._enqueue(reply, lost)
         self._count_reply(lost=await lost)
+
+    async def _finish_own(self, rest: Rest | None) -> None:
+        """Wait for what is left of the write of an answer, and do its books."""
+        written = not self._lost
+        if rest is not None:
+            self._writing = True
+            try:
+                written = await self._finish(rest)
+            finally:
+                self._release()
+                self._resume()
+        self._count_reply(lost=not written)
 
     async def close(self, event: Event, patience: float) -> None:
         """Drop what waits, take nothing more, and tell the client to go.
@@ -191,9 +185,9 @@ class Outbox:
         """
         self._closed = True
         self._drop_queue()
-        if self._lost or self._close_sent or not self._open:
+        if self._lost or self.close_sent or not self._open:
             return
-        self._close_sent = True
+        self.close_sent = True
         try:
             async with asyncio.timeout(patience):
                 if self._writing:
@@ -322,7 +316,7 @@ class Outbox:
         """Write all events of a reply; return whether they were written."""
         written = reply.data is None or await self._write_event(reply.data)
         if reply.close is not None and not self._closed:
-            self._close_sent = True
+            self.close_sent = True
             written = await self._write_event(reply.close)
             self._closed = True
             self._drop_queue()
@@ -392,4 +386,4 @@ class Outbox:
                 lost.set_result(True)
 
 
-__all__ = ["Limits", "Outbox", "Spawn"]
+__all__ = ["Outbox", "Spawn"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from achannels.asgi.admission import refusal
@@ -136,11 +137,9 @@ class WebSocket(Client):
         Args:
             stays: The route of a frame depends on the path alone, so it is known already.
         """
-        receive, find = self._receive, self._node.dispatcher.find
+        receive, run, find = self._receive, self._run, self._node.dispatcher.find
         outbox = self._outbox
-        while True:
-            if self._ending is not None or self._denied:
-                return self._ending or 1006
+        while self._ending is None and not self._denied:
             self._idle = True
             event = await receive()
             self._idle = False
@@ -153,18 +152,22 @@ class WebSocket(Client):
             if (size := frame_size(event, self._max_size)) > self._max_size:
                 logger.info("WebSocket %s: a frame of %d bytes is too large", self._path, size)
                 self.end(1009)
-                return 1009
+                break
             found = self._found if stays else find("websocket.receive", content)
             if found is None:
                 continue
             if self._lane is not None:
                 await self._lane.wait()
             self._busy = True
-            if not await self._handle(found, "websocket.receive", content):
-                return self._ending or 1006
+            try:
+                await run(found, "websocket.receive", content)
+            except Exception as error:  # noqa: BLE001 - every kind is answered there
+                if not await self._failed(error, found, "websocket.receive", content):
+                    break
             if self._lane is not None:
                 await self._rest()
             self._busy = False
+        return self._ending or 1006
 
     async def _rest(self) -> None:
         """Handle the events that came while the consumer was busy."""
@@ -173,14 +176,19 @@ class WebSocket(Client):
 
     async def _handle(self, found: Found, channel: str, content: Content, attempt: int = 1) -> bool:
         """Run a consumer; return whether the socket goes on."""
-        handler, kwargs = found
         try:
-            await handler(
-                self._connection, self._node.channels[channel], content, kwargs, attempt=attempt
-            )
+            await self._run(found, channel, content, attempt)
         except Exception as error:  # noqa: BLE001 - every kind is answered there
             return await self._failed(error, found, channel, content, attempt)
         return True
+
+    def _run(
+        self, found: Found, channel: str, content: Content, attempt: int = 1
+    ) -> Awaitable[object]:
+        """Call a consumer; what it raises is for `_failed`."""
+        handler, kwargs = found
+        to = self._node.channels[channel]
+        return handler.handle(self._connection, to, content, kwargs, attempt)
 
     async def _failed(
         self, error: Exception, found: Found, channel: str, content: Content, attempt: int = 1
@@ -282,7 +290,7 @@ class WebSocket(Client):
         channel = self._node.channels["websocket.disconnect"]
         try:
             async with asyncio.timeout(self._node.settings.drain_timeout):
-                await handler(self._connection, channel, content, kwargs)
+                await handler.handle(self._connection, channel, content, kwargs)
         except Exception as error:  # noqa: BLE001 - the socket is gone, so it is only logged
             log_error(handler, "websocket.disconnect", self._path, error)
 

@@ -1,7 +1,7 @@
 """AsyncWebsocketConsumer: connect, receive, disconnect as methods; one instance per socket."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, ClassVar
 
 from achannels.channel import ReplyChannel
@@ -71,12 +71,12 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         """
         await self.reply_channel.send(reply_to_accept(subprotocol, headers))
 
-    async def send(
+    def send(
         self,
         text_data: str | None = None,
         bytes_data: bytes | None = None,
         close: bool | int = False,
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Send a frame to the client; waits while it is slow.
 
         Args:
@@ -87,7 +87,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         Raises:
             InvalidContent: Both or none is given, or one is of the wrong type.
         """
-        await self.reply_channel.send(reply_to_send(text_data, bytes_data, close))
+        return self.reply_channel.send(reply_to_send(text_data, bytes_data, close))
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
         """Close the socket; before `accept` that refuses it with HTTP 403.
@@ -98,7 +98,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         """
         await self.reply_channel.send(reply_to_close(code, reason))
 
-    async def take_frame(self, content: Content) -> None:
+    def take_frame(self, content: Content) -> Coroutine[Any, Any, None]:
         """Hand a frame to `receive`.
 
         Raises:
@@ -107,11 +107,10 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         if "text" in content:
             if "text_data" not in self._takes:
                 raise BadFrame(1003, "this consumer takes binary frames only")
-            await self.receive(text_data=content["text"])
-        else:
-            if "bytes_data" not in self._takes:
-                raise BadFrame(1003, "this consumer takes text frames only")
-            await self.receive(bytes_data=content["bytes"])
+            return self.receive(text_data=content["text"])
+        if "bytes_data" not in self._takes:
+            raise BadFrame(1003, "this consumer takes text frames only")
+        return self.receive(bytes_data=content["bytes"])
 
 
 def frames_taken(cls: Any, word: str) -> frozenset[str]:
@@ -146,6 +145,8 @@ def reply_to_accept(
 
 def reply_to_send(text_data: str | None, bytes_data: bytes | None, close: bool | int) -> Content:
     """Return the content of a frame."""
+    if text_data is not None and bytes_data is None and close is False:
+        return {"text": text_data}
     content: Content = {}
     if text_data is not None:
         content["text"] = text_data

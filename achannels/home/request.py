@@ -194,7 +194,7 @@ class RequestTenant(Tenant):
                 body = WholeBody(inflow, given["max_size"], homes.settings.http_timeout)
                 handler, kwargs = found
                 channel = homes.channel("http.request")
-                await handler(self.connection, channel, content, kwargs, body=body)
+                await handler.handle(self.connection, channel, content, kwargs, body=body)
             elif homes.http is not None:
                 await self._serve(homes.http, inflow)
             else:
@@ -265,7 +265,9 @@ class RequestTenant(Tenant):
             return
         try:
             async with asyncio.timeout(homes.settings.drain_timeout):
-                await found[0](self.connection, homes.channel("http.disconnect"), content, found[1])
+                await found[0].handle(
+                    self.connection, homes.channel("http.disconnect"), content, found[1]
+                )
         except Exception as error:  # noqa: BLE001 - nobody is left to answer
             log_error(found[0], "http.disconnect", content["path"], error)
 

@@ -66,7 +66,7 @@ class SocketTenant(Tenant):
         handler, kwargs = found
         channel = self._homes.channel(kind)
         try:
-            return await handler(self.connection, channel, content, kwargs, attempt=attempt)
+            return await handler.handle(self.connection, channel, content, kwargs, attempt)
         except Exception as error:  # noqa: BLE001 - every kind is answered there
             await self._failed(error, found, kind, content, attempt)
         return None
@@ -143,7 +143,7 @@ class SocketTenant(Tenant):
         try:
             if found is not None:
                 async with asyncio.timeout(homes.settings.drain_timeout):
-                    await found[0](self.connection, homes.channel(kind), content, found[1])
+                    await found[0].handle(self.connection, homes.channel(kind), content, found[1])
         except Exception as error:  # noqa: BLE001 - the socket is gone, so it is only logged
             if found is not None:
                 log_error(found[0], kind, content.get("path"), error)

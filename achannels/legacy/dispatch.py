@@ -46,13 +46,12 @@ class PlainHandler(SyncHandler):
     forgets = False
     """The channel session of a socket that ended is deleted."""
 
-    async def __call__(
+    async def handle(
         self,
         connection: Connection,
         channel: Channel,
         content: Content,
         kwargs: dict[str, Any],
-        *,
         attempt: int = 1,
         body: Body | None = None,
     ) -> bool:

@@ -8,7 +8,8 @@ import pytest
 
 from achannels.asgi.events import ACCEPT, Reply, prepare
 from achannels.asgi.handshake import Handshake, log, refuse
-from achannels.asgi.outbox import Limits, Outbox
+from achannels.asgi.limits import Limits
+from achannels.asgi.outbox import Outbox
 from achannels.layers.counters import Counters
 from achannels.types import Send
 from tests.doubles import BrokenSend, RecordingSend, websocket_scope

@@ -6,8 +6,8 @@ import pytest
 
 from achannels import Channel, Message, consumer, route
 from achannels.asgi import Application
+from achannels.asgi.limits import Limits
 from achannels.asgi.node import Node, nodes
-from achannels.asgi.outbox import Limits
 from achannels.exceptions import ConfigurationError
 from achannels.layers.memory import MemoryLayer
 from achannels.options import Options

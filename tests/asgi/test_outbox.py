@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from achannels.asgi.events import Reply, closing, prepare
-from achannels.asgi.outbox import Limits, Outbox
+from achannels.asgi.limits import Limits
+from achannels.asgi.outbox import Outbox
 from achannels.layers.counters import Counters
 from achannels.options import Overflow
 from achannels.types import Event
@@ -67,6 +68,8 @@ class Box:
         return taken
 
     def write(self, **content: Any) -> asyncio.Task[None]:
+        if content.keys() == {"text"}:
+            return asyncio.create_task(self.outbox.write_text(content["text"]))
         return asyncio.create_task(self.outbox.write(prepare(content)))
 
     def check(self) -> None:
@@ -118,9 +121,10 @@ async def test_a_reply_to_an_idle_client_is_written_without_a_task() -> None:
     send = RecordingSend()
     box = await open_box(send)
     await box.outbox.write(prepare({"text": "a"}))
-    assert texts(send) == ["a"]
+    await box.outbox.write_text("b")
+    assert texts(send) == ["a", "b"]
     assert box.spawn.tasks == []
-    assert (box.books.replies, box.books.accepted) == (1, 0)
+    assert (box.books.replies, box.books.accepted) == (2, 0)
     await box.end()
 
 
@@ -397,7 +401,7 @@ async def test_a_push_that_stalls_ends_the_socket_with_1013() -> None:
 async def test_a_reply_that_stalls_returns_and_is_counted() -> None:
     send = StalledSend(after=1)
     box = await open_box(send, stall=0.0)
-    await box.outbox.write(prepare({"text": "a"}))
+    await box.write(text="a")
     assert box.ends == [1013]
     assert (box.books.replies, box.books.accepted, box.books.dropped["gone"]) == (0, 1, 1)
     await box.end()
@@ -493,7 +497,7 @@ async def test_a_server_that_fails_is_logged_and_its_socket_given_up(
     send = BrokenSend(after=1, error=KeyError)
     box = Box(send) if when == "queue" else await open_box(send)
     if when == "write":
-        await box.outbox.write(prepare({"text": "a"}))
+        await box.write(text="a")
     else:
         box.push("a")
     await box.outbox.open(ACCEPT)
@@ -864,8 +868,11 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(length=st.integers(0, 200), close=st.integers(0, 9).map(lambda chance: chance == 0))
     def reply(self, length: int, close: bool) -> None:
         async def write() -> None:
-            content: dict[str, Any] = {"text": self.text(length)}
-            await self.outbox.write(prepare({**content, "close": 4000} if close else content))
+            text = self.text(length)
+            if close:
+                await self.outbox.write(prepare({"text": text, "close": 4000}))
+            else:
+                await self.outbox.write_text(text)
 
         self.replies.append(self.loop.create_task(write()))
 

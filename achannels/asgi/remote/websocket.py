@@ -191,14 +191,13 @@ class RemoteWebSocket(WebSocket):
         scope = pack_scope(self.scope)
         self._line = self._interface.open(self.channel_name, scope, self)
 
-    async def _handle(self, found: Found, channel: str, content: Content, attempt: int = 1) -> bool:
-        """Have the home run the consumer; return whether the socket goes on."""
+    async def _run(self, found: Found, channel: str, content: Content, attempt: int = 1) -> None:
+        """Have the home call the consumer."""
         self._put(channel, content)
         if not self._line.has_room:
             self._idle = True
             await self._line.room()
             self._idle = False
-        return self._ending is None and not self._denied
 
     def _put(self, channel: str, content: Content) -> None:
         self._line.put(channel, encode(content, channel, 2**31).body)
