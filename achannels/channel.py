@@ -51,10 +51,14 @@ class Name:
 def check_async(thing: Name, method: str) -> None:
     """Raise `WrongContext` unless an event loop runs in this thread."""
     if asyncio._get_running_loop() is None:
-        raise WrongContext(
-            f"{thing.kind}({thing.name!r}).{method}() was called where no event loop runs. "
-            f"In sync code use `from achannels.sync import {thing.kind}`."
-        )
+        raise _wrong_context(thing, method)
+
+
+def _wrong_context(thing: Name, method: str) -> WrongContext:
+    return WrongContext(
+        f"{thing.kind}({thing.name!r}).{method}() was called where no event loop runs. "
+        f"In sync code use `from achannels.sync import {thing.kind}`."
+    )
 
 
 def seconds_until(delay: float | timedelta | None, eta: datetime | None) -> float:
@@ -191,7 +195,8 @@ class ReplyChannel(Channel):
                 f"{self!r}.send(): a reply leaves at once; delay, eta and durable are for named "
                 "channels."
             )
-        check_async(self, "send")
+        if asyncio._get_running_loop() is None:
+            raise _wrong_context(self, "send")
         return self.socket.reply(content)
 
 

@@ -146,8 +146,13 @@ class Outbox:
         if not self._open or self._writing or self._queue or self._closed:
             await self.write(prepare({"text": text}))
             return
-        rest = self._start({"type": "websocket.send", "text": text})
-        if rest is None and not self._lost:
+        try:
+            rest = start(self._send({"type": "websocket.send", "text": text}))
+        except Exception as error:  # noqa: BLE001 - every kind means that the client is gone
+            self._gone(error)
+            self._count_reply(lost=True)
+            return
+        if rest is None:
             self._books.replies += 1
         else:
             await self._finish_own(rest)

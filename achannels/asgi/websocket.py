@@ -83,7 +83,10 @@ class WebSocket(Client):
         node.sockets.add(self)
         code = 1006
         try:
-            code = await self._live(connect, content)
+            if await self._open(connect, content):
+                code = await self._frames(node.router.keys("websocket.receive") <= _PATH)
+            else:
+                code = self._ending or 1006
         except asyncio.CancelledError:
             if not self._interrupted or self._task is None or self._task.uncancel():
                 code = 1012 if node.draining else 1006
@@ -118,18 +121,18 @@ class WebSocket(Client):
 
     # The life.
 
-    async def _live(self, connect: Found | None, content: Content) -> int:
-        """Handle connect and frames; return the code for disconnect."""
+    async def _open(self, connect: Found | None, content: Content) -> bool:
+        """Handle connect; return whether the socket goes on."""
         self._node.handshakes.add(self)
         self._apply(connect)
         self._apply(self._found)
         if connect is None:
             await self._decide(ACCEPT)
         elif not await self._handle(connect, "websocket.connect", content):
-            return self._ending or 1006
+            return False
         await self._rest()
         self._busy = False
-        return await self._frames(self._node.router.keys("websocket.receive") <= _PATH)
+        return True
 
     async def _frames(self, stays: bool) -> int:
         """Take the client's frames one by one; return the code for disconnect.
