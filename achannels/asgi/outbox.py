@@ -131,7 +131,18 @@ class Outbox:
             self._books.drop("gone")
             return True
         if reply.plain and self._open and not self._writing and not self._queue:
-            self._push_now(reply)
+            data: Any = reply.data
+            try:
+                rest = start(self._send(data))
+            except Exception as error:  # noqa: BLE001 - every kind means that the client is gone
+                self._gone(error)
+                self._books.drop("gone")
+                return True
+            if rest is None:
+                self._books.delivered += 1
+            else:
+                self._in_flight = True
+                self._spawn_writer(rest)
             return True
         if not self._has_room(reply):
             if not group:
@@ -237,16 +248,6 @@ class Outbox:
             self._books.drop("gone")
         else:
             self._books.replies += 1
-
-    def _push_now(self, reply: Reply) -> None:
-        rest = self._start(reply.data)
-        if rest is not None:
-            self._in_flight = True
-            self._spawn_writer(rest)
-        elif self._lost:
-            self._books.drop("gone")
-        else:
-            self._books.delivered += 1
 
     def _has_room(self, reply: Reply) -> bool:
         queue, limits = self._queue, self._limits

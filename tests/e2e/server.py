@@ -206,6 +206,26 @@ class Server:
         assert found is not None, f"it did not print {pattern!r}:\n{self.output}"
         return found
 
+    def wait_for_count(self, text: str, count: int) -> None:
+        """Wait until it has printed a text so often.
+
+        Raises:
+            AssertionError: It ended, or did not print it in time.
+        """
+
+        def is_there() -> bool:
+            return self._ended or "".join(self._lines).count(text) >= count
+
+        with self._changed:
+            self._changed.wait_for(is_there, self.patience)
+        assert self.output.count(text) >= count, f"not {count} times {text!r}:\n{self.output}"
+
+    @property
+    def pid(self) -> int:
+        """The process while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def wait_until_it_listens(self) -> None:
         """Wait until it takes connections: some print their address before.
 

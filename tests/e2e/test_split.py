@@ -23,6 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from achannels.exceptions import LayerUnavailable
 from achannels.layers.redis import RedisLayer
+from tests.bars import bar
 from tests.e2e.server import Server, environment
 from tests.redis.servers import BINARIES
 from tests.redis.servers import Server as RedisServer
@@ -249,7 +250,9 @@ async def test_a_thousand_sockets_have_their_disconnect_when_the_interface_stops
     clients = await crowd(interface.port)
     began = time.monotonic()
     await asyncio.to_thread(interface.stop)
-    assert time.monotonic() - began < 20
+    took = time.monotonic() - began
+    print(f"ended after {took:.2f} s")  # noqa: T201 - for whoever reads the run
+    assert took < bar(3.0)
     await asyncio.gather(*(each.socket.wait_closed() for each in clients))
     assert {each.socket.close_code for each in clients} == {1012}
     outputs = [await asyncio.to_thread(each.end) for each in workers]
@@ -260,7 +263,11 @@ async def test_a_thousand_sockets_have_their_disconnect_in_one_process_over_redi
     embedded: Server,
 ) -> None:
     clients = await crowd(embedded.port)
+    began = time.monotonic()
     output = await asyncio.to_thread(embedded.stop)
+    took = time.monotonic() - began
+    print(f"ended after {took:.2f} s")  # noqa: T201 - for whoever reads the run
+    assert took < bar(3.0)
     await asyncio.gather(*(each.socket.wait_closed() for each in clients))
     assert {each.socket.close_code for each in clients} == {1012}
     assert output.count("disconnect 1012\n") == MANY

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from redis.crc import key_slot
 
 from achannels import Group, Message, route
 from achannels.asgi import Application
@@ -21,7 +22,9 @@ from achannels.home.running import channels_of
 from achannels.layers.redis import RedisLayer
 from achannels.testing import WebsocketClient
 from tests.redis.conftest import MakeLayer, Through
+from tests.redis.deployments import Cluster, Sentinels
 from tests.redis.servers import Server
+from tests.redis.test_deployments import moving
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -252,6 +255,27 @@ async def test_several_shards(server: Server, layer: MakeLayer) -> None:
         results = await under_load(site, site.restart)
         site.check(results)
     assert not site.reasons
+
+
+async def test_slots_of_a_cluster_that_move(cluster: Cluster, layer: MakeLayer) -> None:
+    """Workers restart at the same time; nothing is lost, twice or out of order."""
+    async with running(lambda: layer(f"{cluster.url}?shards=2", send_timeout=8)) as site:
+        found = site.interface.layer
+        assert isinstance(found, RedisLayer)
+        slots = [key_slot(tag.encode()) for tag, _ in found._places]
+
+        async def both() -> None:
+            await asyncio.gather(moving(cluster, slots, cluster.move_by_key, 2), site.restart())
+
+        site.check(await under_load(site, both))
+    assert not site.reasons
+
+
+async def test_a_failover_of_sentinels(sentinels: Sentinels, layer: MakeLayer) -> None:
+    """No event of a living home is lost, though the new master has not all that the old one had."""
+    async with running(lambda: layer(sentinels.url)) as site:
+        site.check(await under_load(site, partial(asyncio.to_thread, sentinels.fail_over)))
+    assert set(site.reasons) <= {"layer_reset"}
 
 
 async def test_a_worker_that_dies(server: Server, layer: MakeLayer) -> None:
