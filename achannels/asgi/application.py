@@ -69,7 +69,7 @@ class Application:
         self._lifespan: Callable[[Any], Any] | None = resolve("lifespan", self.settings.lifespan)
         self._around: list[Any] = []
         self._entering = False
-        self._signals = Signals(self._stop_node)
+        self._signals = Signals(self._stop_node, lambda: self.settings.drain_timeout)
         self._routes_http = "http.request" in self.router.channels
         self.hosts: HostCheck | None = None
         self.channel_sessions: ChannelSessions | None = None

@@ -15,6 +15,9 @@ Before = Callable[[int, FrameType | None], Any]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_LEAST = 1.0
+"""Seconds that a server has for its own end at least."""
+
 
 class Signals:
     """Stands before uvicorn's own handlers of SIGINT and SIGTERM.
@@ -22,14 +25,21 @@ class Signals:
     uvicorn closes all sockets at once, waits for their handlers without limit, and ends the
     application's lifespan last. So at the first signal the node stops: its sockets are closed in
     batches, its handlers have `drain_timeout` seconds. Then, or at a second signal, the server gets
-    the signal. Other servers, and programs with handlers of their own, are left alone.
+    the signal, and what is left of these seconds for its requests, and for clients that do not read
+    what they were sent, unless it has a limit of its own. Other servers, and programs with handlers
+    of their own, are left alone.
 
     Args:
         stop: Stops the node.
+        patience: Returns the seconds that everything may take.
     """
 
-    def __init__(self, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self, stop: Callable[[], Coroutine[Any, Any, None]], patience: Callable[[], float]
+    ) -> None:
         self._stop = stop
+        self._patience = patience
+        self._deadline = 0.0
         self._before: dict[int, Before] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -59,22 +69,36 @@ class Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         loop = self._loop
-        if self._task is not None or loop is None or not loop.is_running():
+        if loop is None or not loop.is_running():
             self._before[number](number, frame)
+        elif self._task is not None:
+            self._hand_over(loop, number, frame)
         else:
             loop.call_soon_threadsafe(self._begin, number)
 
     def _begin(self, number: int) -> None:
-        if self._task is None and self._loop is not None:
-            self._task = self._loop.create_task(self._stop(), name="achannels stop")
-            self._task.add_done_callback(lambda done: self._pass_on(number, done))
+        loop = self._loop
+        if self._task is None and loop is not None:
+            self._deadline = loop.time() + self._patience()
+            self._task = loop.create_task(self._stop(), name="achannels stop")
+            self._task.add_done_callback(lambda done: self._pass_on(loop, number, done))
 
-    def _pass_on(self, number: int, done: asyncio.Task[None]) -> None:
-        handler = self._before.get(number)
-        if handler is not None:
-            handler(number, None)
+    def _pass_on(
+        self, loop: asyncio.AbstractEventLoop, number: int, done: asyncio.Task[None]
+    ) -> None:
+        if number in self._before:
+            self._hand_over(loop, number, None)
         if not done.cancelled() and done.exception() is not None:
             logger.error("the node did not stop cleanly", exc_info=done.exception())
+
+    def _hand_over(
+        self, loop: asyncio.AbstractEventLoop, number: int, frame: FrameType | None
+    ) -> None:
+        handler: Any = self._before[number]
+        config = handler.__self__.config
+        if config.timeout_graceful_shutdown is None:
+            config.timeout_graceful_shutdown = max(_LEAST, self._deadline - loop.time())
+        handler(number, frame)
 
 
 def _is_uvicorns(handler: Any) -> bool:

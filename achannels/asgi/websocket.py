@@ -27,7 +27,10 @@ from achannels.types import Content, Receive, Scope, Send
 logger = logging.getLogger("achannels.server")
 
 _CLOSE_PATIENCE = 5.0
-"""Seconds that a client which does not read has to take its close event."""
+"""Seconds that a client which does not read has to take its close event.
+
+When the node stops, half of the time for that at most.
+"""
 
 _LAST_EVENT = 10.0
 """Seconds to wait for the server's disconnect event after the close event was sent."""
@@ -107,7 +110,7 @@ class WebSocket(Client):
         """
         if self._ending is None:
             self._ending = code
-        if (self._idle or now) and not self._interrupted and self._task is not None:
+        if (self._idle or now) and not (self._interrupted or self._over) and self._task is not None:
             self._interrupted = True
             self._task.cancel()
 
@@ -253,7 +256,7 @@ class WebSocket(Client):
         if nothing_to_do and not remembered and self._outbox.stop() is None:
             self._leave()
         else:
-            await asyncio.shield(node.spawn(self._say_goodbye(found, content)))
+            await asyncio.wait([node.spawn(self._say_goodbye(found, content))])
 
     async def _say_goodbye(self, found: Found | None, content: Content) -> None:
         node = self._node
@@ -286,7 +289,9 @@ class WebSocket(Client):
         if self._handshake is not None:
             await self._deny(500 if code == 1011 else 503)
         else:
-            await self._outbox.close(closing(code), _CLOSE_PATIENCE)
+            settings = self._node.settings
+            half = settings.drain_timeout / 2 if self._node.draining else _CLOSE_PATIENCE
+            await self._outbox.close(closing(code), min(_CLOSE_PATIENCE, half))
 
     async def _disconnect(self, found: Found, content: Content) -> None:
         handler, kwargs = found

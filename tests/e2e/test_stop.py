@@ -68,6 +68,28 @@ async def test_a_handler_that_hangs_holds_nobody_up_beyond_the_deadline(
     assert 1 <= took < 1 + bar(1.0)
 
 
+@deadline(1)
+@pytest.mark.parametrize("when", ["closed before", "closed by the stop"])
+async def test_a_client_that_does_not_read_holds_nobody_up_beyond_the_deadline(
+    running: Server, when: str
+) -> None:
+    (socket,) = await come(running.port, 1)
+    socket.transport.pause_reading()
+    if when == "closed before":
+        await socket.send("flood")
+        await asyncio.to_thread(running.wait_for, "disconnect 1013")
+    else:
+        await socket.send("slow")
+        await asyncio.to_thread(running.wait_for, "sends")
+    began = time.monotonic()
+    output = await asyncio.to_thread(running.stop)
+    took = time.monotonic() - began
+    socket.transport.abort()
+    await socket.wait_closed()
+    assert output.count("disconnect") == 1
+    assert took < 1 + bar(3.0)
+
+
 @deadline(3600)
 async def test_a_second_signal_ends_the_wait(running: Server) -> None:
     running.calm = False  # asyncio tells what was cut off

@@ -17,7 +17,7 @@ from achannels.layers.redis.lua import FENCE, REGISTER, RENEW, Script
 
 logger = logging.getLogger("achannels.layer")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 """Seconds between two tries to reach a server, with jitter."""
 
 _BACKSTOP = 86_400.0

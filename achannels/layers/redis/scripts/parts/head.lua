@@ -79,7 +79,8 @@ local function write_back()
 end
 
 -- Redis lost its data, or went back in time: everybody registers anew, and sends wait until they have.
-local GRACE = 1000
+-- In milliseconds: twice the longest pause between two tries of a node.
+local GRACE = 650
 local function begin_epoch(candidate)
     redis.call('HSET', META, 'epoch', candidate, 'grace', int(now + GRACE))
     return {'EPOCH'}
