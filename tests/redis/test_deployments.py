@@ -167,6 +167,38 @@ async def test_several_shards(
     await balanced(a, b)
 
 
+async def test_a_layer_that_finds_one_shard_down_leaves_the_others(
+    server: Server, own_server: Server, layer: MakeLayer, through: Through, prefix: str
+) -> None:
+    """Also one that was about to answer; what failed can be opened later."""
+    late = await through(server, delay=(0.05, 0.05))
+    await asyncio.to_thread(own_server.kill)
+    a = RedisLayer([late.url, own_server.url], prefix=prefix)
+    for _ in range(2):
+        with pytest.raises(LayerUnavailable, match="cannot use"):
+            await a.open()
+        assert [each for each in asyncio.all_tasks() if "achannels" in each.get_name()] == []
+    await asyncio.to_thread(own_server.start)
+    await a.open()
+    b = await layer(server.url, own_server.url)
+    await everything_works(a, b)
+    await a.aclose()
+
+
+async def test_a_layer_can_be_opened_while_slots_move(cluster: Cluster, layer: MakeLayer) -> None:
+    """As a worker that is started meanwhile does."""
+    first = await layer(f"{cluster.url}?shards=2", send_timeout=8)
+    slots = [key_slot(tag.encode()) for tag, _ in first._places]
+    over = asyncio.create_task(moving(cluster, slots, cluster.move_by_key, 2))
+    opened = 0
+    while not over.done():
+        found = await layer(f"{cluster.url}?shards=2", send_timeout=8)
+        await found.aclose()
+        opened += 1
+    await over
+    assert opened > 5
+
+
 async def test_a_shard_that_is_down_takes_only_its_own_names_with_it(
     server: Server, own_server: Server, layer: MakeLayer, through: Through
 ) -> None:

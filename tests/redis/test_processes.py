@@ -89,7 +89,7 @@ async def test_processes_that_are_killed_are_out_of_every_group_within_their_lea
     await a.send(theirs[0], {"x": 1})
     took = await until_members(a, "news", {mine.channel, other})
     print(f"out of every group after {took:.2f} s")  # noqa: T201 - for whoever reads the run
-    assert took < bar(LEASE * 20 / 15)
+    assert took < bar(LEASE * 20 / 15) + 0.3  # answers under way, and the next look
     await a.group_send("news", {"x": 2})
     await a.send(theirs[0], {"x": 3})
     await until(lambda: mine.received == [{"x": 2}])

@@ -168,9 +168,14 @@ class RedisCore(BaseLayer):
             )
             for index, (tag, place) in enumerate(self._places)
         ]
+        loop = asyncio.get_running_loop()
+        opening = [loop.create_task(shard.open()) for shard in self._shards]
         try:
-            await asyncio.gather(*(shard.open() for shard in self._shards))
+            await asyncio.gather(*opening)
         except BaseException:
+            for each in opening:
+                each.cancel()
+            await asyncio.wait(opening)
             for shard in self._shards:
                 await shard.close(self._closed_error)
             raise

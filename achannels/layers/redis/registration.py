@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, TryAgainError
 
-from achannels.layers.redis.link import Argument, Link, Unsettled
+from achannels.layers.redis.link import ELSEWHERE, Argument, Link, Unsettled
 from achannels.layers.redis.lua import FENCE, REGISTER, RENEW, Script
 
 logger = logging.getLogger("achannels.layer")
@@ -257,7 +257,7 @@ class Registration:
         command = (*self.head, self.node, "")
         try:
             await self._call(FENCE, command)
-        except Unsettled:  # the connection may have been dead since the last renewal
+        except (Unsettled, *ELSEWHERE):  # it may be so since the last renewal
             await self._call(FENCE, command)
 
     def learn_time(self, stamp: bytes, *, anew: bool = False) -> None:
@@ -288,10 +288,14 @@ class Registration:
     async def _call(
         self, script: Script, arguments: tuple[Argument, ...], more: tuple[Argument, ...] = ()
     ) -> list[Any]:
-        async with self._calling:
-            answer: list[Any] = await self._link.call(script, self.key, arguments + more)
-        if answer[0] == b"MOVING":
-            raise Unsettled("the shard is moving to another server")
+        try:
+            async with self._calling:
+                answer: list[Any] = await self._link.call(script, self.key, arguments + more)
+            if answer[0] == b"MOVING":
+                raise TryAgainError("the shard is moving to another server")
+        except ELSEWHERE:
+            await self._link.drop()
+            raise
         return answer
 
 

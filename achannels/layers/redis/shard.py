@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from achannels.exceptions import LayerUnavailable
-from achannels.layers.redis.link import Argument, Link, Unsettled
+from achannels.layers.redis.link import ELSEWHERE, Argument, Link, Unsettled
 from achannels.layers.redis.reader import Entry, Reader
-from achannels.layers.redis.registration import Backoff, Loss, Registration, Timing
+from achannels.layers.redis.registration import Backoff, Loss, Registration, Timing, now
 from achannels.layers.redis.sender import Sender
 from achannels.layers.redis.servers import Place
 
@@ -93,19 +93,23 @@ class Shard:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Register and begin to read.
+        """Register and begin to read; waits while the shard moves to another server.
 
         Raises:
             LayerUnavailable: The server does not answer, or refuses.
         """
-        try:
-            await self.registration.register()
-        except (Unsettled, RedisError) as error:
-            raise LayerUnavailable(
-                f"the channel layer cannot use {self.name}: {error}. Start the server, or mend "
-                "CONFIG 'hosts'.",
-                outcome="refused",
-            ) from error
+        backoff, deadline = Backoff(), now() + self.timing.send_timeout
+        while not self.registration.incarnation:
+            try:
+                await self.registration.register()
+            except (Unsettled, RedisError) as error:
+                if not isinstance(error, ELSEWHERE) or now() > deadline:
+                    raise LayerUnavailable(
+                        f"the channel layer cannot use {self.name}: {error}. Start the server, or "
+                        "mend CONFIG 'hosts'.",
+                        outcome="refused",
+                    ) from error
+                await backoff.wait()
         loop = asyncio.get_running_loop()
         for work in (self.sender.run, self.reader.run, self.registration.keep_alive):
             task = loop.create_task(self._go_on(work), name=f"achannels {work.__qualname__}")
