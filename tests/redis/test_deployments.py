@@ -196,7 +196,7 @@ async def test_a_layer_can_be_opened_while_slots_move(cluster: Cluster, layer: M
         await found.aclose()
         opened += 1
     await over
-    assert opened > 5
+    assert opened > 2
 
 
 async def test_a_shard_that_is_down_takes_only_its_own_names_with_it(

@@ -273,7 +273,7 @@ async def test_slots_of_a_cluster_that_move(cluster: Cluster, layer: MakeLayer) 
 
 async def test_a_failover_of_sentinels(sentinels: Sentinels, layer: MakeLayer) -> None:
     """No event of a living home is lost, though the new master has not all that the old one had."""
-    async with running(lambda: layer(sentinels.url)) as site:
+    async with running(lambda: layer(sentinels.url, send_timeout=8)) as site:
         site.check(await under_load(site, partial(asyncio.to_thread, sentinels.fail_over)))
     assert set(site.reasons) <= {"layer_reset"}
 
