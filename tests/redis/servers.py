@@ -36,9 +36,9 @@ def _valkey() -> str | None:
 BINARIES: dict[str, str] = {
     name: path
     for name, path in (("valkey-9", _valkey()), ("redis-7", shutil.which("redis-server")))
-    if path is not None
+    if path is not None and os.environ.get("REDIS_SERVER", name) == name
 }
-"""Servers that this machine has."""
+"""Servers that this machine has; with `REDIS_SERVER` the one that it names."""
 
 
 _given: set[int] = set()

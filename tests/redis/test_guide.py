@@ -292,10 +292,11 @@ COUNT = 4_000
 
 
 def used(server: Server) -> int:
-    """Return the memory in use, once what was dropped is free, but for buffers of connections."""
-    while int((memory := server.info("memory"))["lazyfree_pending_objects"]):
-        pass
-    return int(memory["used_memory"]) - int(memory["mem_clients_normal"])
+    """Return the memory of all keys: buffers of connections come and go with the load."""
+    with server.client() as client, client.pipeline(transaction=False) as asking:
+        for key in client.scan_iter(count=1000):
+            asking.memory_usage(key, samples=0)
+        return sum(size or 0 for size in asking.execute())
 
 
 async def cost(server: Server, call: Callable[[int], Coroutine[Any, Any, None]]) -> float:
