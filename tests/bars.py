@@ -4,9 +4,8 @@ import os
 
 
 def bar(seconds: float) -> float:
-    """Return a bar; on a machine with more work than cores it grows with what waits for a core."""
-    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return seconds * max(1.0, 2 * waiting)
+    """Return a bar; on a machine with more work than cores up to three times as long."""
+    return seconds * min(3.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 __all__ = ["bar"]

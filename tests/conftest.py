@@ -45,8 +45,8 @@ async def _no_leaks() -> AsyncIterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_open_connections() -> Iterator[None]:
-    """Whichever test came before: it left no database connection open in this thread."""
+def _close_connections() -> Iterator[None]:
+    """Close the database in this thread, so that it does not matter which test came before."""
     yield
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:  # of a class of tests that goes on

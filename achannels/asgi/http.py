@@ -115,7 +115,7 @@ class Request:
                 await asyncio.wait([self._leaving])
             await self._body.close()
             if "http.disconnect" in node.router.channels:
-                await asyncio.shield(node.spawn(self._disconnected(connection, left)))
+                await asyncio.wait([node.spawn(self._disconnected(connection, left))])
             self._leave()
 
     def _leave(self) -> None:

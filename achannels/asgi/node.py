@@ -134,8 +134,8 @@ class Node:
     async def stop(self) -> None:
         """Close all sockets with 1012, run their disconnect handlers, finish what is in hand.
 
-        Returns within `drain_timeout`, a little more when handlers have to be cancelled. Who calls
-        it meanwhile waits for the same end.
+        Returns within `drain_timeout`: a second before, or a quarter of it, handlers that still run
+        are cancelled. Who calls it meanwhile waits for the same end.
         """
         if self._stopping is None:
             self.draining = True
@@ -146,15 +146,17 @@ class Node:
     async def _stop(self, deadline: float) -> None:
         await self._end_running()
         await self._close_sockets(deadline)
+        last_words = min(_LAST_WORDS, self.settings.drain_timeout / 4)
+        cancelled = deadline - last_words
         if self.worker is not None:
-            await self.worker.stop(max(0.0, deadline - self.loop.time()))
+            await self.worker.stop(max(0.0, cancelled - self.loop.time()))
             self.worker = None
-        await self._wait_emptied(max(0.0, deadline - self.loop.time()))
+        await self._wait_emptied(max(0.0, cancelled - self.loop.time()))
         for socket in list(self.sockets):
             socket.end(1012, now=True)
         if self.sockets:
             self.dispatcher.threads.abandon()
-        await self._wait_emptied(_LAST_WORDS)
+        await self._wait_emptied(last_words)
         if self.interface is not None:
             await self.interface.accepted(max(_LAST_WORDS, deadline - self.loop.time()))
         await self._end_tasks(deadline)
@@ -223,7 +225,7 @@ class Node:
             if left <= 0:
                 for task in self._tasks:
                     task.cancel()
-            await asyncio.wait(self._tasks, timeout=max(left, 1.0))
+            await asyncio.wait(self._tasks, timeout=left if left > 0 else _LAST_WORDS)
             if left <= 0:
                 return
 

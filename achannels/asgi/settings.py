@@ -70,7 +70,7 @@ class Settings:
         handshake_timeout: Seconds from the handshake to accept or reject.
         http_timeout: Seconds from a request to its answer.
         stall_timeout: Seconds that one write to a client may take.
-        drain_timeout: Seconds for handlers to finish when the node stops.
+        drain_timeout: Seconds for everything to end when the node stops.
         lifespan: Async context manager around the node, or its dotted name.
     """
 

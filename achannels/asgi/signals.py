@@ -15,7 +15,7 @@ Before = Callable[[int, FrameType | None], Any]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_LEAST = 1.0
+_LEAST = 0.25
 """Seconds that a server has for its own end at least."""
 
 
@@ -40,6 +40,7 @@ class Signals:
         self._stop = stop
         self._patience = patience
         self._deadline = 0.0
+        self._limited: Any = None
         self._before: dict[int, Before] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -62,6 +63,9 @@ class Signals:
 
     def remove(self) -> None:
         """Give uvicorn its place back."""
+        if self._limited is not None:
+            self._limited.timeout_graceful_shutdown = None
+            self._limited = None
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, handler)
@@ -98,6 +102,7 @@ class Signals:
         config = handler.__self__.config
         if config.timeout_graceful_shutdown is None:
             config.timeout_graceful_shutdown = max(_LEAST, self._deadline - loop.time())
+            self._limited = config
         handler(number, frame)
 
 

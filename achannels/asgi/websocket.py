@@ -27,10 +27,7 @@ from achannels.types import Content, Receive, Scope, Send
 logger = logging.getLogger("achannels.server")
 
 _CLOSE_PATIENCE = 5.0
-"""Seconds that a client which does not read has to take its close event.
-
-When the node stops, half of the time for that at most.
-"""
+"""Seconds that a client which does not read has to take its close event."""
 
 _LAST_EVENT = 10.0
 """Seconds to wait for the server's disconnect event after the close event was sent."""
@@ -289,9 +286,7 @@ class WebSocket(Client):
         if self._handshake is not None:
             await self._deny(500 if code == 1011 else 503)
         else:
-            settings = self._node.settings
-            half = settings.drain_timeout / 2 if self._node.draining else _CLOSE_PATIENCE
-            await self._outbox.close(closing(code), min(_CLOSE_PATIENCE, half))
+            await self._outbox.close(closing(code), _CLOSE_PATIENCE)
 
     async def _disconnect(self, found: Found, content: Content) -> None:
         handler, kwargs = found

@@ -105,7 +105,7 @@ class Homes:
         except TimeoutError:
             logger.error("the layer does not answer: it is left to the lease to tell of this end")
         self._inboxes.drain()
-        await self._desk.emptied(deadline - loop.time())
+        await self._desk.emptied(deadline - min(_LAST_WORDS, timeout / 4) - loop.time())
         for task in self._desk.running:
             logger.error("the worker stopped while %s was still handled", task.get_name())
             task.cancel()

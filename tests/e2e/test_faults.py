@@ -1,6 +1,6 @@
 """Sockets of two real servers over a real Redis at a distance, while something goes wrong.
 
-A bracket names the fault that the reliability page lists.
+A bracket names a row of the table of faults, as in the tests of the layer.
 """
 
 import asyncio
@@ -245,8 +245,8 @@ async def test_a_redis_that_is_killed_closes_no_socket(site: Site) -> None:
         print(f"recovered after {recovered:.2f} s")  # noqa: T201 - for whoever reads the run
         assert (account.duplicated, account.ghosts, account.orders) == (0, 0, 1)
         assert [each for each in account.lost if killed < each.began < back] == []
-        assert [each for each in account.lost if each.began > back + bar(1.0)] == []
-        assert len(account.lost) <= 20 * bar(1.0)
+        assert [each for each in account.lost if each.began > back + recovered] == []
+        assert len(account.lost) <= 20
         assert account.slowest < bar(2.2)
         assert recovered < bar(1.0)
         assert {tuple(each.gaps) for each in playing.all} == {("layer_reset",)}
@@ -381,7 +381,7 @@ async def test_a_handler_that_hangs_keeps_no_server_from_its_end(site: Site) -> 
     output = await asyncio.to_thread(site.servers[1].stop, signal.SIGTERM)
     took = time.monotonic() - began
     assert output.count("disconnect 1012\n") == 20
-    assert took < 2 + bar(1.0)
+    assert took < 2 + bar(0.5)
     async with site.layer() as layer:
         assert await layer.group_channels("news") == set()
     await asyncio.gather(*(each.wait_closed() for each in sockets))

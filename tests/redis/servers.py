@@ -33,11 +33,18 @@ def _valkey() -> str | None:
     return next((str(path) for path in found), None)
 
 
-BINARIES: dict[str, str] = {
-    name: path
-    for name, path in (("valkey-9", _valkey()), ("redis-7", shutil.which("redis-server")))
-    if path is not None and os.environ.get("REDIS_SERVER", name) == name
-}
+def _binaries() -> dict[str, str]:
+    kinds = {"valkey-9": _valkey(), "redis-7": shutil.which("redis-server")}
+    found = {name: path for name, path in kinds.items() if path is not None}
+    only = os.environ.get("REDIS_SERVER")
+    if only is None:
+        return found
+    if only not in found:
+        raise LookupError(f"REDIS_SERVER={only}: here are {', '.join(found) or 'none'}.")
+    return {only: found[only]}
+
+
+BINARIES = _binaries()
 """Servers that this machine has; with `REDIS_SERVER` the one that it names."""
 
 

@@ -23,7 +23,7 @@ def slot_of(tag: str) -> int:
 
 def shard_of(url: str, prefix: str) -> tuple[int, Place]:
     """Return slot and place of the one shard of a cluster."""
-    ((tag, place),) = places([url], prefix)
+    ((tag, place),) = places([url], prefix, timeout=10.0)
     return slot_of(tag), place
 
 

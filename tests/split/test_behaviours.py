@@ -78,7 +78,7 @@ class SplitApplication:
 
     async def _handled(self, node: Node) -> None:
         """Wait until the worker has done with what has ended at the interface."""
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(15.0):
             while node.interface and any(  # noqa: ASYNC110 - a line tells nobody
                 line._owner is None for line in node.interface._lines.values()
             ):

@@ -269,6 +269,7 @@ class RemoteWebSocket(WebSocket):
     async def _end_of_life(self, code: int) -> None:
         """Have the home run disconnect, and leave everything here."""
         node = self._node
+        self._over = True
         node.handshakes.discard(self)
         log("DISCONNECT", self._path, code, self.scope)
         kind = "websocket.disconnect"
@@ -282,7 +283,7 @@ class RemoteWebSocket(WebSocket):
         if self._ending is None and self._outbox.stop() is None:
             self._leave()
         else:
-            await asyncio.shield(node.spawn(self._part(code)))
+            await asyncio.wait([node.spawn(self._part(code))])
 
     async def _part(self, code: int) -> None:
         try:

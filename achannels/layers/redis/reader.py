@@ -20,7 +20,7 @@ COUNT = 256
 _TURN = 0.002
 """Seconds after which a long batch lets the loop run."""
 
-_BLOCK = 1_000
+_BLOCK = 500
 """Milliseconds that the server waits for the first of them."""
 
 _DEFERRED = 20

@@ -288,14 +288,14 @@ class Registration:
     async def _call(
         self, script: Script, arguments: tuple[Argument, ...], more: tuple[Argument, ...] = ()
     ) -> list[Any]:
-        try:
-            async with self._calling:
+        async with self._calling:
+            try:
                 answer: list[Any] = await self._link.call(script, self.key, arguments + more)
-            if answer[0] == b"MOVING":
-                raise TryAgainError("the shard is moving to another server")
-        except ELSEWHERE:
-            await self._link.drop()
-            raise
+                if answer[0] == b"MOVING":
+                    raise TryAgainError("the shard is moving to another server")
+            except ELSEWHERE:
+                await self._link.drop()
+                raise
         return answer
 
 

@@ -79,7 +79,7 @@ local function write_back()
 end
 
 -- Redis lost its data, or went back in time: everybody registers anew, and sends wait until they have.
--- In milliseconds: twice the longest pause between two tries of a node.
+-- In milliseconds: more than a node waits between two tries, or reads without an answer.
 local GRACE = 650
 local function begin_epoch(candidate)
     redis.call('HSET', META, 'epoch', candidate, 'grace', int(now + GRACE))
