@@ -73,7 +73,7 @@ async def test_a_handler_that_hangs_holds_nobody_up_beyond_the_deadline(
 async def test_a_client_that_does_not_read_holds_nobody_up_beyond_the_deadline(
     running: Server, when: str
 ) -> None:
-    (socket,) = await come(running.port, 1)
+    socket = await connect(f"ws://127.0.0.1:{running.port}/", compression=None)
     socket.transport.pause_reading()
     if when == "closed before":
         await socket.send("flood")
