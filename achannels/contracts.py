@@ -350,7 +350,8 @@ class Socket(Protocol):
         """`write(prepare(content))`: send to the own client; waits while the client is slow.
 
         Raises:
-            InvalidContent: The content has no meaning for this kind of connection.
+            InvalidContent: The content has no meaning for this kind of connection; by the call, or
+                when it is awaited.
         """
 
     def prepare(self, content: Mapping[str, Any]) -> Any:
