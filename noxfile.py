@@ -63,7 +63,7 @@ def run_tests(session: nox.Session, django: str, *constraints: str) -> None:
     session.run("python", "-c", versions, log=False)
     environment = {"DJANGO_SETTINGS_MODULE": None, "PYTHONPATH": None}
     arguments = ["-m", "not browser", "-p", "no:cacheprovider"]
-    arguments += ["--numprocesses", "4", "--dist", "loadfile", *session.posargs]
+    arguments += ["--numprocesses", "3", "--dist", "loadfile", *session.posargs]
     session.run("python", "-m", "pytest", *arguments, env=environment)
 
 

@@ -294,14 +294,14 @@ async def test_a_server_that_comes_back_empty_is_noticed_by_everyone(
 
 async def test_a_blocked_loop_is_no_silent_server(server: Server, layer: MakeLayer) -> None:
     """What the server answered meanwhile is read, however late."""
-    a = await layer(server.url, send_timeout=0.1)
+    a = await layer(server.url, send_timeout=0.3)
     loop = asyncio.get_running_loop()
     await a.group_send("all", {})
-    for _ in range(5):
+    for _ in range(3):
         sending = asyncio.create_task(a.group_send("all", {}))
         for _ in range(10):
             await asyncio.sleep(0)
-        blocked = loop.time() + 0.3
+        blocked = loop.time() + 0.8
         while loop.time() < blocked:
             pass
         await sending

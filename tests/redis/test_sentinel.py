@@ -46,6 +46,26 @@ async def test_the_master_is_found_and_after_a_failover_the_new_one(sentinels: S
     assert place.generation == found + 1
 
 
+async def test_a_connection_that_hung_at_the_old_master_does_not_lead_back(
+    sentinels: Sentinels,
+) -> None:
+    """It answers again, as a master, before it hears of its successor."""
+    place = place_of(sentinels.url, timeout=20.0)
+    old, new = sentinels.data
+    assert await port_of(place) == old.port
+    old.pause()
+    late = asyncio.create_task(place.connect())
+    await asyncio.to_thread(sentinels.wait_for, new)
+    place.forget()
+    assert await port_in_time(place) == new.port
+    found = place.generation
+    old.resume()
+    with pytest.raises(exceptions.ConnectionError, match="replaced meanwhile"):
+        await late
+    assert place.generation == found
+    assert await port_in_time(place) == new.port
+
+
 async def test_the_new_master_is_found_while_the_old_one_hangs(sentinels: Sentinels) -> None:
     place = place_of(sentinels.url, timeout=0.5)
     old, new = sentinels.data

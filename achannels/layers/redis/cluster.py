@@ -118,6 +118,7 @@ class ClusterShard:
     async def _connect_from(self, node: Address) -> AbstractConnection:
         """Begin at a node and go where it sends us, for at most half of the time."""
         patience = self._cluster.timeout / 2
+        generation = self.generation
         try:
             async with asyncio.timeout(patience):
                 master, connection = await self._follow(node)
@@ -132,6 +133,9 @@ class ClusterShard:
         except BaseException:
             self._cluster.failed(node)
             raise
+        if master != self._found and self.generation != generation:
+            await connection.disconnect(nowait=True)
+            raise exceptions.ConnectionError(f"another master of {self.name} was found meanwhile")
         self._master = master
         if master != self._found:
             self._found = master

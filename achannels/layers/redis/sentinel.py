@@ -45,7 +45,12 @@ class SentinelMaster:
         self.generation = 0
 
     async def connect(self) -> AbstractConnection:
-        """Return a new connection; see `achannels.layers.redis.servers.Place.connect`."""
+        """Return a new connection; see `achannels.layers.redis.servers.Place.connect`.
+
+        One that hung at a master while another connection found its successor is not taken: the
+        old one answers again before it knows.
+        """
+        generation = self.generation
         try:
             async with asyncio.timeout(self._timeout):
                 master = self._master
@@ -59,6 +64,12 @@ class SentinelMaster:
             self.forget()
             raise late(self.name, self._timeout) from None
         if master != self._found:
+            if self.generation != generation:
+                await connection.disconnect(nowait=True)
+                self.forget()
+                raise exceptions.ConnectionError(
+                    f"the master of {self.name} was replaced meanwhile"
+                )
             self._found = master
             self.generation += 1
         return connection
