@@ -41,6 +41,7 @@ class Signals:
         self._patience = patience
         self._deadline = 0.0
         self._limited: Any = None
+        self._handed_over = False
         self._before: dict[int, Before] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -90,7 +91,7 @@ class Signals:
     def _pass_on(
         self, loop: asyncio.AbstractEventLoop, number: int, done: asyncio.Task[None]
     ) -> None:
-        if number in self._before:
+        if number in self._before and not self._handed_over:
             self._hand_over(loop, number, None)
         if not done.cancelled() and done.exception() is not None:
             logger.error("the node did not stop cleanly", exc_info=done.exception())
@@ -98,6 +99,7 @@ class Signals:
     def _hand_over(
         self, loop: asyncio.AbstractEventLoop, number: int, frame: FrameType | None
     ) -> None:
+        self._handed_over = True
         handler: Any = self._before[number]
         config = handler.__self__.config
         if config.timeout_graceful_shutdown is None:
