@@ -80,6 +80,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
                 starts = [n for n, line in enumerate(found.output.splitlines()) if STARTED in line]
                 after = starts[number - 1] + 1 if number else 0
                 found.wait_for(STARTED, after=after)
+            found.wait_until_it_listens()
             yield found
 
 
