@@ -13,9 +13,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
 ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello"
 CHAT = ROOT / "examples" / "chat"
+
+SEES_SLOW_CLIENTS = pytest.mark.skipif(
+    "pause_writing" not in vars(WebSocketsSansIOProtocol),
+    reason="the websockets-sansio of this uvicorn keeps what a client does not read",
+)
 
 ADDRESS = r"(?:127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|localhost):(\d+)"
 

@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from achannels.layers.redis import RedisLayer
 from tests.bars import bar
-from tests.e2e.server import Server
+from tests.e2e.server import SEES_SLOW_CLIENTS, Server
 from tests.redis.proxy import ThreadedProxy, in_thread
 from tests.redis.servers import BINARIES
 from tests.redis.servers import Server as RedisServer
@@ -325,6 +325,7 @@ def read_to_the_close(client: socket.socket) -> bytes:
     return last
 
 
+@SEES_SLOW_CLIENTS
 async def test_clients_that_do_not_read_are_closed_and_harm_nobody(site: Site) -> None:
     """[8, 9] Within ten seconds, with 1013; they answer no ping either."""
     count = 10

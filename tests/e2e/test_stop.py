@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from tests.bars import bar
-from tests.e2e.server import Server
+from tests.e2e.server import SEES_SLOW_CLIENTS, Server
 
 APPS = Path(__file__).parent / "apps"
 COMMAND = ("-m", "uvicorn", "stopping:application", "--port", "{port}", "--ws", "websockets-sansio")
@@ -68,6 +68,7 @@ async def test_a_handler_that_hangs_holds_nobody_up_beyond_the_deadline(
     assert 0.75 <= took < 1 + bar(0.5)
 
 
+@SEES_SLOW_CLIENTS
 @deadline(1)
 @pytest.mark.parametrize("when", ["closed before", "closed by the stop"])
 async def test_a_client_that_does_not_read_holds_nobody_up_beyond_the_deadline(
