@@ -253,6 +253,7 @@ class ClassHandler(BaseHandler):
 
     def _call(self, instance: Any, channel: str, content: Content) -> Awaitable[bool | None]:
         """Call the method for a message; its awaitable gives `False` where there is none."""
+        method: Awaitable[bool | None]
         if not self.websocket or "type" in content:
             method = instance.dispatch(content)
         elif channel == "websocket.receive":
@@ -263,8 +264,7 @@ class ClassHandler(BaseHandler):
             method = instance.disconnect(content["code"])
         else:
             method = instance.gap(content)
-        called: Awaitable[bool | None] = method
-        return called
+        return method
 
     async def _connect(self, instance: Any) -> None:
         for group in instance.groups:

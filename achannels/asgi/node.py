@@ -158,7 +158,7 @@ class Node:
             self.dispatcher.threads.abandon()
         await self._wait_emptied(last_words)
         if self.interface is not None:
-            await self.interface.accepted(max(_LAST_WORDS, deadline - self.loop.time()))
+            await self.interface.accepted(max(last_words, deadline - self.loop.time()))
         await self._end_tasks(deadline)
         if self.interface is not None:
             self.interface.close()

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 
+from achannels.layers.redis.cluster import ClusterShard
+from achannels.layers.redis.hosts import Address
 from achannels.layers.redis.servers import Place, places
 from tests.redis.deployments import Cluster
 from tests.redis.servers import Server, free_port
@@ -95,6 +98,37 @@ async def test_a_node_that_was_asked_once_need_not_live(own_cluster: Cluster, pr
     assert await port_of(place) == seed.port
     replica = await asyncio.to_thread(own_cluster.fail_over)
     assert await port_in_time(place) == replica.port
+
+
+async def test_a_connection_that_is_late_does_not_lead_back_to_the_old_master(
+    cluster: Cluster, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one has found the new master meanwhile; the late one follows it."""
+    slot, place = shard_of(cluster.url, prefix)
+    assert isinstance(place, ClusterShard)
+    source = await asyncio.to_thread(cluster.owner, slot)
+    target = other(cluster, source)
+    assert await port_of(place) == source.port
+    follow, reached, moved = place._follow, asyncio.Event(), asyncio.Event()
+
+    async def follow_late(node: Address) -> tuple[Address, AbstractConnection]:
+        monkeypatch.undo()
+        found = await follow(node)
+        reached.set()
+        await moved.wait()
+        return found
+
+    monkeypatch.setattr(place, "_follow", follow_late)
+    late = asyncio.create_task(place.connect())
+    await reached.wait()
+    await asyncio.to_thread(cluster.move_by_key, slot, target)
+    place.forget()
+    assert await port_of(place) == target.port
+    found = place.generation
+    moved.set()
+    await (await late).disconnect()
+    assert place.generation == found
+    assert await port_of(place) == target.port
 
 
 async def test_a_seed_that_hangs_costs_half_of_the_time(cluster: Cluster, prefix: str) -> None:

@@ -257,7 +257,7 @@ class Registration:
         command = (*self.head, self.node, "")
         try:
             await self._call(FENCE, command)
-        except (Unsettled, *ELSEWHERE):  # it may be so since the last renewal
+        except (Unsettled, *ELSEWHERE):  # since the last renewal; a new connection may do
             await self._call(FENCE, command)
 
     def learn_time(self, stamp: bytes, *, anew: bool = False) -> None:
