@@ -94,6 +94,10 @@ class RelayLayer(Protocol):
     """
 
     @property
+    def send_timeout(self) -> float:
+        """Seconds that a call waits for the server."""
+
+    @property
     def patience(self) -> float:
         """Seconds after which a home that is gone, and of which nothing is heard, is given up.
 

@@ -104,7 +104,7 @@ class Tenant:
     """
 
     patience: float
-    """Seconds that an answer waits for a slow client."""
+    """Seconds that an answer waits for a slow client, and for the server of the layer."""
 
     session: bytes = b""
     """The channel session, encoded, where the interface keeps it."""
@@ -119,7 +119,7 @@ class Tenant:
         self._ended = False
         self.is_fenced = False
         self.connection = Connection(scope, homes.layer, self)
-        self.patience = homes.dispatcher.send_timeout
+        self.patience = max(homes.dispatcher.send_timeout, homes.relay.send_timeout)
         if homes.sessions is not None:
             homes.sessions.add(self)
 

@@ -181,6 +181,10 @@ class WorldLayer(MemoryLayer):
     # Split mode.
 
     @property
+    def send_timeout(self) -> float:
+        return 2.0
+
+    @property
     def patience(self) -> float:
         return self.world.patience
 

@@ -35,6 +35,11 @@ class RedisRelay(RedisWork):
         self._drains = False
 
     @property
+    def send_timeout(self) -> float:
+        """Seconds that a call waits for the server."""
+        return self._timing.send_timeout
+
+    @property
     def patience(self) -> float:
         """Seconds after which a home that is gone is given up."""
         return self._timing.lease * (1 + _RENEWALS / 3)
