@@ -54,6 +54,8 @@ class Receiver(Protocol):
             groups: The groups concerned that the receiver is a member of.
             reason: `layer_reset`: the layer's server lost its data. `lease_lost`: this process was
                 silent for its lease. `log_full`: it did not read for too long.
+                `unreadable`: a message came that none of this process's keys opens; without groups
+                it was for this receiver alone.
             since: Seconds ago, at most, that the first of them was sent.
         """
 

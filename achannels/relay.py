@@ -51,6 +51,9 @@ class RelayListener(Protocol):
     def told(self, shard: int, message: Encoded) -> None:
         """A message that another node sent with `tell`."""
 
+    def unheard(self, shard: int, node: str) -> None:
+        """Another node has sent a message with `tell`, and none of this node's keys opens it."""
+
     def down(self, shard: int, home: Home, position: int) -> None:
         """A node has died or left.
 

@@ -140,6 +140,8 @@ class Request:
     def gap(self, groups: list[str], reason: str, since: float) -> None:
         """Parts from elsewhere may be lost: from now on only a whole answer is taken."""
         self._is_torn = self._is_torn or reason != "log_full"
+        if reason == "unreadable" and not groups:
+            self._tear()
 
     def deliver(self, message: Encoded, *, group: bool) -> bool:
         """Take a part from the layer; see `achannels.contracts.Receiver`."""
@@ -155,7 +157,7 @@ class Request:
             return True
         if self._is_torn and (self._started or part.status is None):
             books.drop("gone")
-            self._node.run_beside(self._abort(503, "a part of the answer was lost"))
+            self._tear()
             return True
         if self._waiting >= self.capacity:
             if group:
@@ -317,6 +319,10 @@ class Request:
                 }
             )
         )
+
+    def _tear(self) -> None:
+        """End an answer of which a part is lost."""
+        self._node.run_beside(self._abort(503, "a part of the answer was lost"))
 
     async def _abort(
         self, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None

@@ -170,6 +170,13 @@ class Interface:
                     logger.error("a home says %r, which means nothing here", word)
             self.look_at(line)
 
+    def unheard(self, shard: int, node: str) -> None:
+        """What a home says cannot be read: its sockets end."""
+        for line in self._in(shard):
+            home = line.sequencer.home
+            if home is not None and home.node == node:
+                line.unheard(home)
+
     def down(self, shard: int, home: Home, position: int) -> None:
         """A node is dead, or has left."""
         for line in self._in(shard):

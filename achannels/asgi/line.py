@@ -1,6 +1,7 @@
 """Line: what an interface node keeps for one socket or request whose consumers run elsewhere."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -31,6 +32,9 @@ class Owner(Protocol):
 
     def full(self, event: Event) -> bool:
         """A shared channel has no room for its event; return whether to try again."""
+
+    def gap(self, groups: list[str], reason: str, since: float) -> None:
+        """Messages to it were lost; see `achannels.contracts.Receiver`."""
 
     def end(self, code: int, *, now: bool = False) -> None:
         """End it; see `achannels.asgi.node.Ending`."""
@@ -82,6 +86,7 @@ class Line:
         "_scope",
         "_session",
         "_term",
+        "_unheard",
         "_unsent",
         "channel",
         "is_claiming",
@@ -97,6 +102,7 @@ class Line:
         self.is_fenced = False
         self.is_claiming = False
         self._unsent = True
+        self._unheard: Home | None = None
         self._interface = interface
         self._scope = scope
         self._owner: Owner | None = owner
@@ -144,6 +150,8 @@ class Line:
     def let_go(self) -> None:
         """The socket or request is over; its events go on."""
         self._owner = None
+        if self._unheard is not None:
+            self.unheard(self._unheard)
         self._interface.look_at(self)
 
     @property
@@ -185,6 +193,14 @@ class Line:
             self._session = answer[2]
         elif self._owner is not None:
             self._owner.answered(answer)
+
+    def unheard(self, home: Home) -> None:
+        """The word of the home cannot be read: the socket ends, and the home is not waited for."""
+        if self._owner is not None:
+            self._unheard = home
+            self._owner.gap([], "unreadable", 0.0)
+        else:
+            self.sequencer.down(home, sys.maxsize)
 
     def fenced(self) -> None:
         """This node was declared dead: the socket ends, and its disconnect is claimed before."""

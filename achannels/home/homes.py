@@ -166,6 +166,9 @@ class Homes:
                 case _:
                     inbox.kept.told(word, more)
 
+    def unheard(self, shard: int, node: str) -> None:
+        """What an interface says cannot be read: its events cannot either, and are not here."""
+
     def down(self, shard: int, home: Home, position: int) -> None:
         """A node is dead, or has left."""
         self._inboxes.down(shard, home)

@@ -76,6 +76,7 @@ async def test_a_message_that_nobody_here_can_read_is_counted_and_harms_no_other
         await reader.settle(taken)
         await have_got(2, socket)
     assert socket.received == [{"by": reader.node}] * 2
+    assert socket.gaps == [(["all"], "unreadable"), ([], "unreadable")]
     assert all(why in record.getMessage() for record in caplog.records)
     assert len(caplog.records) == 3
     assert "a message on work was written with another key" in caplog.text

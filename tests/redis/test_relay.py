@@ -52,6 +52,9 @@ class Listener:
     def told(self, shard: int, message: Encoded) -> None:
         self._note("told", shard, message.decode())
 
+    def unheard(self, shard: int, node: str) -> None:
+        self._note("unheard", shard, node)
+
     def down(self, shard: int, home: Home, position: int) -> None:
         self._note("down", shard, home, position)
 

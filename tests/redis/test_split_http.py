@@ -293,6 +293,89 @@ async def test_an_open_socket_whose_next_worker_lacks_the_key_is_closed(
         await site.close()
 
 
+async def test_an_interface_without_the_key_is_500_and_503(
+    server: Server, layer: MakeLayer
+) -> None:
+    """It cannot read the answers: nobody waits for one."""
+
+    async def connect(message: Message) -> None:
+        await message.reply_channel.send({"accept": True})
+
+    routing = [*ECHO, route("websocket.connect", connect)]
+    site = Site(layer, routing, server.url)
+    try:
+        await site.start(symmetric_encryption_keys=[OLD])
+        await site.start_worker(symmetric_encryption_keys=[NEW, OLD])
+        response = await HttpClient(site.interface).get("/")
+        assert (response.status, response.text) == (503, "a part of the answer was lost")
+        with pytest.raises(ConnectionDenied) as denied:
+            async with WebsocketClient(site.interface, "/"):
+                pass
+        assert denied.value.status == 500
+        await _nothing_left(site)
+    finally:
+        await site.close()
+
+
+async def test_an_open_socket_that_cannot_read_its_answers_is_closed(
+    server: Server, layer: MakeLayer
+) -> None:
+    """With 1011, and its disconnect is run."""
+    ended: list[int] = []
+
+    async def connect(message: Message) -> None:
+        await message.reply_channel.send({"accept": True})
+
+    async def receive(message: Message) -> None:
+        await message.reply_channel.send({"text": message["text"]})
+
+    async def disconnect(message: Message) -> None:
+        ended.append(message["code"])
+
+    routing = [
+        route("websocket.connect", connect),
+        route("websocket.receive", receive),
+        route("websocket.disconnect", disconnect),
+    ]
+    site = Site(layer, routing, server.url)
+    try:
+        await site.start(symmetric_encryption_keys=[OLD])
+        first = await site.start_worker(symmetric_encryption_keys=[OLD])
+        async with WebsocketClient(site.interface, "/") as ws:
+            await ws.send("a")
+            assert await ws.receive() == "a"
+            await first.aclose()
+            await site.start_worker(symmetric_encryption_keys=[NEW, OLD])
+            await ws.send("b")
+            assert await ws.wait_closed() == 1011
+        await _nothing_left(site)
+        assert ended == [1011]
+    finally:
+        await site.close()
+
+
+async def test_a_socket_that_only_listens_to_its_client_is_closed_too(
+    server: Server, layer: MakeLayer
+) -> None:
+    """Its interface cannot read that its events were handled, and has no answer to miss."""
+    received: list[str] = []
+
+    async def receive(message: Message) -> None:
+        received.append(message["text"])
+
+    site = Site(layer, [route("websocket.receive", receive)], server.url)
+    try:
+        await site.start(symmetric_encryption_keys=[OLD])
+        await site.start_worker(symmetric_encryption_keys=[NEW, OLD])
+        async with WebsocketClient(site.interface, "/") as ws:
+            await ws.send("a")
+            assert await ws.wait_closed(PATIENCE) == 1011
+        await _nothing_left(site)
+        assert received == ["a"]
+    finally:
+        await site.close()
+
+
 async def _nothing_left(site: Site) -> None:
     """Wait until the interface keeps no socket and no request."""
     interface = (await site.interface.node()).interface

@@ -377,6 +377,21 @@ async def test_data_that_is_lost_during_an_answer_ends_it() -> None:
         await pages.left.wait()
 
 
+async def test_an_answer_that_cannot_be_read_is_not_waited_for() -> None:
+    """It came with a key that this process has not: nothing else will come."""
+    names: asyncio.Queue[str] = asyncio.Queue()
+
+    async def wait(message: Message) -> None:
+        names.put_nowait(message.reply_channel.name)
+
+    layer = MemoryLayer()
+    application = Application([route("http.request", wait)], layer=layer)
+    async with HttpClient(application).stream("GET", "/") as exchange:
+        layer._attached[await names.get()].gap([], "unreadable", 0.5)
+        response = await exchange.response()
+        assert (response.status, response.text) == (503, "a part of the answer was lost")
+
+
 async def test_a_late_answer_after_lost_data_has_to_be_whole() -> None:
     names: asyncio.Queue[str] = asyncio.Queue()
 

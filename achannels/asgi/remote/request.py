@@ -127,7 +127,7 @@ class RemoteRequest(Request):
 
     def gap(self, groups: list[str], reason: str, since: float) -> None:
         """What the home has answered may be lost, and what it was told of the body."""
-        super().gap(groups, reason, since)
+        self._is_torn = self._is_torn or reason != "log_full"
         if self._is_torn and self._was_put:
             self._tear()
 

@@ -130,7 +130,10 @@ class RemoteWebSocket(WebSocket):
         return super().deliver(message, group=group)
 
     def gap(self, groups: list[str], reason: str, since: float) -> None:
-        """Have the home told of messages that were lost here."""
+        """Have the home told of messages that were lost here; without its answers, end."""
+        if reason == "unreadable" and not groups:
+            self.end(1011)
+            return
         content = {
             "reply_channel": self.channel_name,
             "path": self._path,

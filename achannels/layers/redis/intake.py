@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable
 
 from achannels.codec import Encoded
+from achannels.contracts import Receiver
 from achannels.layers.redis.core import RedisCore
 from achannels.layers.redis.encryption import Undecipherable
 from achannels.layers.redis.reader import Entry
@@ -70,6 +71,8 @@ class RedisIntake(RedisCore):
         receiver = self._attached.get(f"{self.node}!{local}")
         message = self._readable(entry)
         if message is None:
+            if receiver is not None:
+                _tell(receiver, [], "unreadable", shard.reader.behind)
             return
         self.books.accepted += 1
         if receiver is None:
@@ -86,6 +89,8 @@ class RedisIntake(RedisCore):
             return None
         message = self._readable(entry)
         if message is None:
+            for receiver in list(members.receivers.values()):
+                _tell(receiver, [group], "unreadable", shard.reader.behind)
             return None
         if not shard.reader.is_fresh(entry, int(expiry) / 1000):
             self.books.accepted += len(members.receivers)
@@ -101,15 +106,10 @@ class RedisIntake(RedisCore):
                 if self._shard_of(group) is shard
             )
             if groups or reason != "log_full":
-                try:
-                    receiver.gap(groups, reason, since)
-                except Exception:
-                    logger.exception(
-                        "%s could not be told that it may have missed messages", channel
-                    )
+                _tell(receiver, groups, reason, since)
 
     def _readable(self, entry: Entry) -> Encoded | None:
-        """Return the message of an entry; one that no key opens is counted and skipped."""
+        """Return the message of an entry; one that no key opens is counted and not delivered."""
         try:
             return Encoded(self._decrypt(entry.body))
         except Undecipherable as error:
@@ -125,6 +125,13 @@ class RedisIntake(RedisCore):
 
     def _hear_entry(self, shard: Shard, entry: Entry) -> bool:
         raise NotImplementedError
+
+
+def _tell(receiver: Receiver, groups: list[str], reason: str, since: float) -> None:
+    try:
+        receiver.gap(groups, reason, since)
+    except Exception:
+        logger.exception("%r could not be told that it may have missed messages", receiver)
 
 
 def _ignore(done: asyncio.Future[object]) -> None:

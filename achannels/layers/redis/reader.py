@@ -147,12 +147,17 @@ class Reader:
         sequence = int(position.partition("-")[2])
         return sum(each > sequence for each in self._uncommitted)
 
+    @property
+    def behind(self) -> float:
+        """Seconds since the end of the log was reached: no entry that comes now is older."""
+        return self._loop.time() - self._caught_up
+
     def is_fresh(self, entry: Entry, expiry: float) -> bool:
         """Return whether an entry is younger than `expiry` seconds.
 
         It is when the reader has been at the end of the log since, whatever the clocks say.
         """
-        if self._loop.time() - self._caught_up < expiry:
+        if self.behind < expiry:
             return True
         server = self._loop.time() + self._registration.offset
         return entry.stamp / 1000 + expiry > server
@@ -332,7 +337,7 @@ class Reader:
         if sequence > self._sequence:
             missed = sequence - self._sequence
             self._sequence = sequence
-            self._owner.missed(missed, self._loop.time() - self._caught_up)
+            self._owner.missed(missed, self.behind)
 
     def _pass_barriers(self) -> None:
         waiting = []

@@ -113,7 +113,7 @@ class RedisRelay(RedisWork):
 
     def tell(self, node: str, shard: int, message: Encoded) -> asyncio.Future[None]:
         """Put a message into the log of a node; see `achannels.relay.RelayLayer.tell`."""
-        entry = b"T\n" + self._encrypt(message.body)
+        entry = b"T%s\n" % self.node.encode() + self._encrypt(message.body)
         telling = self._shards[shard].submit("W", node, entry, patient=True)
 
         def arrived(result: Any) -> None:
@@ -184,6 +184,8 @@ class RedisRelay(RedisWork):
                 message = self._readable(entry)
                 if message is not None:
                     self._hear(lambda listener: listener.told(shard.index, message))
+                else:
+                    self._hear(lambda listener: listener.unheard(shard.index, entry.head[0]))
             case b"-":
                 node, incarnation, position = entry.head
                 home = Home(node, int(incarnation))
