@@ -114,7 +114,7 @@ def test_every_warning_and_error_of_the_layers_is_explained() -> None:
 
 def test_every_reason_of_a_gap_and_every_close_code_is_explained() -> None:
     reasons = {row["`reason`"].strip("`") for row in tables(TEXT, "`reason`")}
-    assert reasons == {"layer_reset", "lease_lost", "log_full", "worker_lost"}
+    assert reasons == {"layer_reset", "lease_lost", "log_full", "unreadable", "worker_lost"}
     ours = re.findall(r"^\| (\d{4})", TEXTS["docs/reference/errors.md"], re.MULTILINE)
     named = re.findall(r"\b[14]\d{3}\b", " ".join(row["code"] for row in tables(TEXT, "code")))
     assert {"1000", *named} >= set(ours)
