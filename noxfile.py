@@ -65,7 +65,7 @@ def run_tests(session: nox.Session, django: str, *constraints: str) -> None:
         ("DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
     )
     arguments = ["-m", "not browser", "-p", "no:cacheprovider"]
-    arguments += ["--numprocesses", "3", "--dist", "loadfile", *session.posargs]
+    arguments += ["--numprocesses", "4", "--dist", "loadfile", *session.posargs]
     session.run("python", "-m", "pytest", *arguments, env=environment)
 
 

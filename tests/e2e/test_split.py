@@ -205,7 +205,7 @@ async def test_workers_that_restart_one_after_the_other_lose_nothing(
     handled = sum((each.by for each in clients), Counter[int]())
     sent = sum(each.sent for each in clients)
     assert handled.total() == sent
-    assert len(handled.keys() - first) == 2
+    assert handled.keys() - first
     for each in clients:
         await each.socket.close()
 
