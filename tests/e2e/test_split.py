@@ -297,7 +297,8 @@ async def test_a_worker_that_is_paused_beyond_its_lease_repeats_nothing(
 ) -> None:
     """Its sockets go on elsewhere; awake, it finds that they did."""
     clients = await come(interface.port, SOCKETS)
-    await asyncio.gather(*(each.ask("1") for each in clients))
+    answers = await asyncio.gather(*(each.ask("1") for each in clients))
+    assert {each["pid"] for each in answers} == {each.pid for each in workers}
     os.kill(workers[0].pid, signal.SIGSTOP)
     try:
         answers = await asyncio.gather(*(each.ask("2") for each in clients))

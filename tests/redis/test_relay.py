@@ -120,6 +120,27 @@ async def test_events_reach_the_home_in_order_and_answers_the_socket(node: Make)
     socket.close()
 
 
+async def test_sockets_that_come_at_once_are_dealt_out(node: Make) -> None:
+    """However much room the first worker has, it takes a few at a time."""
+    interface, _ = await node()
+    workers = [(await node())[0] for _ in range(2)]
+    sockets = [Connection(interface) for _ in range(16)]
+    await asyncio.gather(
+        *(
+            interface.offer("websocket.connect", content(n=n), Origin(each.channel, 1, 1))
+            for n, each in enumerate(sockets)
+        )
+    )
+    taken: list[list[int]] = []
+    for worker in workers:
+        async with asyncio.timeout(PATIENCE):
+            own = [await worker.take(["websocket.connect"], slots=100) for _ in range(8)]
+        taken.append([each.content["n"] for each in own])
+    assert taken == [list(range(8)), list(range(8, 16))]
+    for each in sockets:
+        each.close()
+
+
 async def test_a_draining_home_refuses_and_has_heard_all(node: Make) -> None:
     """3. What was accepted before has been handed over when `drain` returns."""
     interface, _ = await node()

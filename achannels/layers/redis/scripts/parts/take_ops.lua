@@ -1,5 +1,8 @@
 -- Taking messages from channels. Needs queue.lua.
 
+-- Events of sockets for one taker at a time: it keeps the sockets, so those that come at once are dealt out.
+local EVENTS = 8
+
 local function lend(channel, id, lease)
     redis.call('ZADD', P .. 'z:' .. channel, int(now + tonumber(lease)), id)
     redis.call('SADD', P .. 'l:' .. channel, id)
@@ -91,6 +94,8 @@ function ops.T(slots, lease, others, incs, ...)
         end
         local due = promote(channel)
         if due and (answer[1] < 0 or due < answer[1]) then answer[1] = due end
+        local first = redis.call('LINDEX', P .. 'q:' .. channel, 0)
+        if first and string.byte(first) == 111 then free = math.min(free, EVENTS) end
         answer[#answer + 1] = {}
         open[#open + 1] = i
     end
