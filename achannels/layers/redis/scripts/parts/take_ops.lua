@@ -94,7 +94,7 @@ function ops.T(slots, lease, others, incs, ...)
         end
         local due = promote(channel)
         if due and (answer[1] < 0 or due < answer[1]) then answer[1] = due end
-        local first = redis.call('LINDEX', P .. 'q:' .. channel, 0)
+        local first = redis.call('LRANGE', P .. 'q:' .. channel, 0, 0)[1]
         if first and string.byte(first) == 111 then free = math.min(free, EVENTS) end
         answer[#answer + 1] = {}
         open[#open + 1] = i
