@@ -61,9 +61,7 @@ def run_tests(session: nox.Session, django: str, *constraints: str) -> None:
         "'- uvicorn', uvicorn.__version__, '- websockets', websockets.__version__)"
     )
     session.run("python", "-c", versions, log=False)
-    environment = dict.fromkeys(
-        ("DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
-    )
+    environment = dict.fromkeys(("DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH"))
     arguments = ["-m", "not browser", "-p", "no:cacheprovider"]
     arguments += ["--numprocesses", "4", "--dist", "loadfile", *session.posargs]
     session.run("python", "-m", "pytest", *arguments, env=environment)
